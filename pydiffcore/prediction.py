@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predictions: what the output of a network means.
+
+A network F sees c_in x and a label c_noise; its output gives the denoised prediction
+
+    D(x; sigma) = c_skip x + c_out F(c_in x; c_noise),      x = x0 + sigma z  (EDM frame).
+
+A prediction is the four coefficients as functions of the level sigma.  With x_t = alpha x the
+network of a process sees x_t itself, so c_in = alpha there; sigma_t = alpha sigma below is the
+noise scale of x_t.  Source of the form: Karras et al. 2022 (arXiv 2206.00364), eq. 7.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pydiffcore import process as processes
+from pydiffcore.process import Process
+
+FloatArray = NDArray[np.float64]
+Coefficients = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The coefficients of D = c_skip x + c_out F(c_in x; c_noise).
+
+    Fields:
+        name: the prediction with all its parameters; equality and hash use it.
+        coefficients: sigma (number or float64 array) -> (c_skip, c_out, c_in, c_noise), each
+            float64 of the shape of sigma.  A c_noise that is a logarithm of sigma is -inf at 0.
+            Raises ValueError for a sigma that is NaN, negative or infinite.
+    """
+
+    name: str
+    coefficients: Callable[[ArrayLike], Coefficients] = field(compare=False, repr=False)
+
+
+def _prediction(
+    name: str, formula: Callable[[FloatArray], tuple[Any, Any, Any, Any]]
+) -> Prediction:
+    def coefficients(sigma: ArrayLike) -> Coefficients:
+        sigma = np.asarray(sigma, dtype=np.float64)
+        if not np.all(np.isfinite(sigma) & (sigma >= 0.0)):
+            raise ValueError(f"sigma must be finite and not negative, got {sigma!r}")
+        with np.errstate(divide="ignore"):
+            skip, out, scale, label = formula(sigma)
+        return (
+            np.broadcast_to(skip, sigma.shape).astype(np.float64),
+            np.broadcast_to(out, sigma.shape).astype(np.float64),
+            np.broadcast_to(scale, sigma.shape).astype(np.float64),
+            np.broadcast_to(label, sigma.shape).astype(np.float64),
+        )
+
+    return Prediction(name, coefficients)
+
+
+def denoised() -> Prediction:
+    """F is the denoised prediction itself, D = F(x; sigma): a model of the kind D(x, sigma)."""
+    return _prediction("denoised()", lambda sigma: (0.0, 1.0, 1.0, sigma))
+
+
+def edm(sigma_data: float = 0.5) -> Prediction:
+    """EDM's preconditioning: input and training target of F have unit variance.
+
+    With v = sigma^2 + sigma_data^2: c_skip = sigma_data^2 / v, c_out = sigma sigma_data / sqrt(v),
+    c_in = 1 / sqrt(v), c_noise = ln(sigma) / 4.
+
+    Args:
+        sigma_data: standard deviation of the data.
+
+    Raises:
+        ValueError: unless sigma_data is positive and finite.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+    """
+    if not (math.isfinite(sigma_data) and sigma_data > 0.0):
+        raise ValueError(f"sigma_data must be positive and finite, got {sigma_data!r}")
+    data = float(sigma_data)
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        total = np.hypot(sigma, data)
+        return (data / total) ** 2, sigma * data / total, 1.0 / total, 0.25 * np.log(sigma)
+
+    return _prediction(f"edm(sigma_data={data!r})", formula)
+
+
+def _label(process: Process, sigma: FloatArray) -> Any:
+    return process.label(process.time(sigma))
+
+
+def eps(process: Process) -> Prediction:
+    """F is the noise: D = x - sigma F(alpha x; label).
+
+    Args:
+        process: gives c_in = alpha and the label of a level.
+
+    Source: Ho et al. 2020 (arXiv 2006.11239), eq. 15 solved for x0.
+    """
+    return _prediction(
+        f"eps({process.name})",
+        lambda sigma: (1.0, -sigma, process.alpha_at(sigma), _label(process, sigma)),
+    )
+
+
+def x0(process: Process) -> Prediction:
+    """F is the clean sample: D = F(alpha x; label).
+
+    Args:
+        process: gives c_in = alpha and the label of a level.
+    """
+    return _prediction(
+        f"x0({process.name})",
+        lambda sigma: (0.0, 1.0, process.alpha_at(sigma), _label(process, sigma)),
+    )
+
+
+def v(process: Process) -> Prediction:
+    """F is v = alpha eps - sigma_t x0: D = (alpha x_t - sigma_t F) / (alpha^2 + sigma_t^2).
+
+    In the EDM frame D = (x - (sigma / alpha) F(alpha x; label)) / (1 + sigma^2).  For a
+    variance-preserving process alpha^2 + sigma_t^2 = 1 and this is the usual alpha x_t - sigma_t F;
+    for other processes v keeps its definition and the division makes D exact.
+
+    Args:
+        process: gives alpha and the label of a level.
+
+    Source: Salimans & Ho 2022 (arXiv 2202.00512), appendix D.
+    """
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        alpha = process.alpha_at(sigma)
+        total = np.hypot(1.0, sigma)
+        return total**-2.0, -(sigma / total) / (alpha * total), alpha, _label(process, sigma)
+
+    return _prediction(f"v({process.name})", formula)
+
+
+def score(process: Process) -> Prediction:
+    """F is the score of the marginal of x_t: D = x + alpha sigma^2 F(alpha x; label).
+
+    Tweedie's formula alpha D = x_t + sigma_t^2 grad log p_t(x_t), divided by alpha.
+
+    Args:
+        process: gives alpha and the label of a level.
+
+    Source: Song et al. 2021 (arXiv 2011.13456), eq. 7; Efron 2011 for Tweedie's formula.
+    """
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        alpha = process.alpha_at(sigma)
+        return 1.0, (alpha * sigma) * sigma, alpha, _label(process, sigma)
+
+    return _prediction(f"score({process.name})", formula)
+
+
+def velocity(process: Process | None = None) -> Prediction:
+    """F is the rectified-flow velocity eps - x0: D = (x_t - sigma_t F) / (alpha + sigma_t).
+
+    In the EDM frame D = (x - sigma F(alpha x; label)) / (1 + sigma).  For flow(), where
+    alpha + sigma_t = 1, F is dx_t / dt; on another process F is still eps - x0 and D exact.
+
+    Args:
+        process: gives c_in = alpha and the label of a level; flow() by default.
+
+    Source: Liu et al. 2023 (arXiv 2209.03003), eq. 1 with noise as the start point.
+    """
+    chosen = process or processes.flow()
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        total = 1.0 + sigma
+        return 1.0 / total, -sigma / total, chosen.alpha_at(sigma), _label(chosen, sigma)
+
+    return _prediction(f"velocity({chosen.name})", formula)
+
+
+def vp(beta_min: float = 0.1, beta_max: float = 20.0, m: int = 1000) -> Prediction:
+    """VP column of EDM's table 1: c_skip = 1, c_out = -sigma, c_in = 1 / sqrt(sigma^2 + 1).
+
+    c_noise = (m - 1) t, where t is the time of the level in the process vp(beta_min, beta_max).
+
+    Args:
+        beta_min, beta_max: of the process.
+        m: number of steps the labels count.
+
+    Raises:
+        ValueError: for m < 2 or betas that vp() refuses.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+    """
+    if isinstance(m, bool) or not isinstance(m, int | np.integer) or m < 2:
+        raise ValueError(f"m must be a whole number of at least 2, got {m!r}")
+    process = processes.vp(beta_min, beta_max)
+    return _prediction(
+        f"vp({process.name}, m={m})",
+        lambda sigma: (1.0, -sigma, process.alpha_at(sigma), (m - 1) * process.time(sigma)),
+    )
+
+
+def ve() -> Prediction:
+    """VE column of EDM's table 1: c_skip = 1, c_out = sigma, c_in = 1, c_noise = ln(sigma / 2).
+
+    F is sigma times the score, that is -eps.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+    """
+    return _prediction("ve()", lambda sigma: (1.0, sigma, 1.0, np.log(0.5 * sigma)))
+
+
+def iddpm(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> Prediction:
+    """Improved-DDPM column of EDM's table 1.
+
+    c_skip = 1, c_out = -sigma, c_in = 1 / sqrt(sigma^2 + 1),
+    c_noise = m - 1 - argmin_j |u_j - sigma| with the levels u_j of process.iddpm_levels().  j runs
+    over 0 .. m-1: u_m = 0 has no label that a network was trained with.
+
+    Args:
+        m, c1, c2: of the level table.
+
+    Raises:
+        ValueError: for parameters that the table refuses.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+    """
+    table = processes.iddpm_levels(m, c1, c2)[:-1]
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        nearest = np.argmin(np.abs(table - sigma[..., None]), axis=-1)
+        return 1.0, -sigma, 1.0 / np.hypot(1.0, sigma), m - 1 - nearest
+
+    return _prediction(f"iddpm(m={m}, c1={float(c1)!r}, c2={float(c2)!r})", formula)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes given by a table of betas or levels; time is the index, continued in between."""
+
+import hashlib
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pydiffcore.process.core import FloatArray, Process, as_float64, positive
+
+
+def linear_betas(n: int = 1000, start: float = 1e-4, end: float = 0.02) -> FloatArray:
+    """Return betas spaced evenly from start to end, float64 [n] (Ho et al. 2020, section 4)."""
+    return np.linspace(*_beta_range(start, end), _count(n))
+
+
+def scaled_linear_betas(n: int = 1000, start: float = 0.00085, end: float = 0.012) -> FloatArray:
+    """Return betas whose square roots are spaced evenly, float64 [n] (Rombach et al. 2022)."""
+    low, high = _beta_range(start, end)
+    return np.linspace(math.sqrt(low), math.sqrt(high), _count(n)) ** 2
+
+
+def cosine_betas(n: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> FloatArray:
+    """Return the betas of the cosine schedule, float64 [n].
+
+    beta_i = min(1 - a((i + 1) / n) / a(i / n), max_beta), a(t) = cos^2(pi/2 (t + s) / (1 + s)),
+    s = offset.
+
+    Raises:
+        ValueError: for n < 1, offset <= 0 or max_beta outside (0, 1).
+
+    Source: Nichol & Dhariwal 2021 (arXiv 2102.09672), eq. 17.
+    """
+    offset = positive("offset", offset)
+    _beta_range(max_beta, max_beta)
+    t = np.arange(_count(n) + 1) / n
+    cosine = np.cos(0.5 * math.pi * (t + offset) / (1.0 + offset))
+    return np.minimum(1.0 - (cosine[1:] / cosine[:-1]) ** 2, max_beta)
+
+
+def _count(n: int) -> int:
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"n must be a positive integer, got {n!r}")
+    return int(n)
+
+
+def _beta_range(start: float, end: float) -> tuple[float, float]:
+    for name, value in (("start", start), ("end", end)):
+        if not 0.0 < value < 1.0:
+            raise ValueError(f"{name} must lie strictly between 0 and 1, got {value!r}")
+    return float(start), float(end)
+
+
+def discrete(betas: ArrayLike) -> Process:
+    """Process of a table of betas; time is the index 0 .. N-1, continued by interpolation.
+
+    At an index i: alpha^2 = abar_i = prod_{j <= i} (1 - beta_j), level^2 = 1 / abar_i - 1.
+    Between indices the logarithm of the level is linear in t.  Below index 0 the level falls
+    linearly to 0 at t = -1; above the last finite entry m it is level_m / (1 - (t - m)), infinite
+    at m + 1, where a table with zero terminal signal (last beta = 1) has its last entry.  d_level
+    is the derivative from the right.  The label is t, clipped to [0, N-1].
+
+    Args:
+        betas: float64 [N], each in (0, 1); the last one may be 1.
+
+    Raises:
+        ValueError: for an empty table, a wrong shape or a beta out of range.
+
+    Source: Ho et al. 2020 (arXiv 2006.11239), eq. 4; Lin et al. 2024 (arXiv 2305.08891) for zero
+    terminal signal.
+    """
+    betas = as_float64(betas)
+    if betas.ndim != 1 or betas.size == 0:
+        raise ValueError(f"betas must have shape [N] with N >= 1, got shape {betas.shape}")
+    wrong = ~((betas > 0.0) & ((betas < 1.0) | ((betas == 1.0) & (np.arange(betas.size) > 0))))
+    wrong[:-1] |= betas[:-1] == 1.0
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(
+            f"betas must lie in (0, 1), the last may be 1; betas[{at}] is {betas[at]!r}"
+        )
+    digest = hashlib.sha256(betas.tobytes()).hexdigest()[:12]
+    with np.errstate(divide="ignore"):
+        table = np.sqrt(np.expm1(-np.cumsum(np.log1p(-betas))))
+    return _tabulated(f"discrete(n={betas.size}, betas={digest})", table)
+
+
+def _tabulated(name: str, table: FloatArray) -> Process:
+    """Variance-preserving process whose level at the index i is table[i] (ascending)."""
+    finite = table[np.isfinite(table)]
+    last = finite.size - 1
+    log_ratio = np.append(np.log(finite[1:] / finite[:-1]), 0.0)
+
+    def locate(t: FloatArray) -> NDArray[np.int64]:
+        return np.clip(np.floor(t), 0, last).astype(np.int64)
+
+    def level(t: ArrayLike) -> Any:
+        t = as_float64(t)
+        i = locate(t)
+        # Multiplying by the power keeps the entries themselves exact.
+        inside = finite[i] * np.exp(log_ratio[i] * np.clip(t - i, 0.0, 1.0))
+        below = finite[0] * np.maximum(1.0 + t, 0.0)
+        with np.errstate(divide="ignore"):
+            above = finite[last] / np.maximum(1.0 - (t - last), 0.0)
+        return np.where(t < 0.0, below, np.where(t > last, above, inside))[()]
+
+    def time(sigma: ArrayLike) -> Any:
+        sigma = as_float64(sigma)
+        i = np.clip(np.searchsorted(finite, sigma, side="right") - 1, 0, last)
+        inner = np.clip(sigma, finite[0], finite[last])
+        slope = np.where(log_ratio[i] > 0.0, log_ratio[i], 1.0)
+        inside = i + np.log(inner / finite[i]) / slope
+        below = sigma / finite[0] - 1.0
+        above = last + 1.0 - finite[last] / np.maximum(sigma, finite[last])
+        return np.where(sigma < finite[0], below, np.where(sigma > finite[last], above, inside))[()]
+
+    def d_level(t: ArrayLike) -> Any:
+        t = as_float64(t)
+        inside = level(np.clip(t, 0.0, last)) * log_ratio[np.minimum(locate(t), max(last - 1, 0))]
+        with np.errstate(divide="ignore"):
+            above = finite[last] / np.maximum(1.0 - (t - last), 0.0) ** 2
+        return np.where(t < 0.0, finite[0], np.where(t > last, above, inside))[()]
+
+    def d_alpha(t: ArrayLike) -> Any:
+        sigma = level(t)
+        with np.errstate(invalid="ignore"):
+            slope = -sigma * d_level(t) * np.hypot(1.0, sigma) ** -3.0
+        return np.where(np.isinf(sigma), -1.0 / finite[last], slope)[()]
+
+    def noise(t: ArrayLike) -> Any:
+        with np.errstate(divide="ignore"):
+            return 1.0 / np.hypot(1.0, 1.0 / level(t))
+
+    return Process(
+        name=name,
+        alpha=lambda t: 1.0 / np.hypot(1.0, level(t)),
+        sigma=noise,
+        level=level,
+        time=time,
+        alpha_at=lambda sigma: 1.0 / np.hypot(1.0, as_float64(sigma)),
+        d_alpha=d_alpha,
+        d_level=d_level,
+        # alpha^2 level = sigma alpha stays finite where the level does not.
+        diffusion=lambda t: np.sqrt(2.0 * noise(t) / np.hypot(1.0, level(t)) * d_level(t)),
+        label=lambda t: np.clip(as_float64(t), 0.0, table.size - 1.0),
+        t_min=0.0,
+        t_max=table.size - 1.0,
+        size=table.size,
+    )
+
+
+def iddpm_levels(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> FloatArray:
+    """Return the levels u_0 > ... > u_m = 0 of improved DDPM as float64 [m + 1].
+
+    u_{j-1}^2 + 1 = (u_j^2 + 1) / max(a_{j-1} / a_j, c1), a_j = sin^2(pi/2 j / (m (c2 + 1))).
+
+    Raises:
+        ValueError: for m < 1 or constants that are not positive.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1 and eq. 184.
+    """
+    m = _count(m)
+    c1, c2 = positive("c1", c1), positive("c2", c2)
+    a = np.sin(0.5 * math.pi * np.arange(m + 1) / (m * (c2 + 1.0))) ** 2
+    log_growth = -np.log(np.maximum(a[:-1] / a[1:], c1))
+    # u^2 + 1 is a product, so its logarithm is a sum from the clean end.
+    return np.sqrt(np.expm1(np.append(np.cumsum(log_growth[::-1])[::-1], 0.0)))
+
+
+def iddpm(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> Process:
+    """Improved DDPM as a process: index t = 0 .. m-1 is the level u_{m-1-t} of iddpm_levels().
+
+    It is the discrete process of the cosine betas with offset c2 and max_beta = 1 - c1.
+    Interpolation, the ends and the label are those of discrete().
+
+    Raises:
+        ValueError: for m < 1 or constants that are not positive.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1; Nichol & Dhariwal 2021 (arXiv
+    2102.09672), eq. 17.
+    """
+    levels = iddpm_levels(m, c1, c2)
+    return _tabulated(f"iddpm(m={m}, c1={float(c1)!r}, c2={float(c2)!r})", levels[-2::-1].copy())
