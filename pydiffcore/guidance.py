@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Classifier-free guidance, folded into the row: F = u + w (c − u), so that w = 1 is off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["Guidance"]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """``F = F_u + w (F_c − F_u)`` at the levels of an interval, F_c elsewhere.
+
+    Ho & Salimans 2022 (arXiv 2207.12598), eq. 6 with its weight plus one; the interval is
+    Kynkäänniemi et al. 2024 (arXiv 2404.07724).
+
+    Args:
+        weight: w, a number or a tensor [N] with one weight per sample; 1 is off.
+        unconditional: keyword arguments that replace the condition in the unconditional call.
+        interval: (low, high) EDM levels σ between which guidance acts.
+        network: another network for F_u (autoguidance, arXiv 2406.02507), or None for the same.
+    """
+
+    weight: float | Tensor
+    unconditional: Mapping[str, Any] = MappingProxyType({})
+    interval: tuple[float, float] = (0.0, float("inf"))
+    network: Any = None
+
+    def __post_init__(self) -> None:
+        weight = torch.as_tensor(self.weight, dtype=torch.float64)
+        if weight.ndim > 1 or not bool(torch.isfinite(weight).all()):
+            raise ValueError(
+                f"weight is {self.weight!r}, expected a finite number or one per sample"
+            )
+        low, high = self.interval
+        if not 0 <= low <= high:
+            raise ValueError(f"interval is {self.interval}, expected 0 <= low <= high")
+
+    def batch(self, samples: int, start: int, stop: int) -> Guidance:
+        """Return the guidance of samples start…stop of ``samples``."""
+        both = cut({"weight": self.weight, **self.unconditional}, samples, start, stop)
+        weight = both.pop("weight")
+        return Guidance(weight, both, self.interval, self.network)
+
+    def weights(self, sigma: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
+        """Return w per network call, [n] or [n, samples]: 1 outside the interval."""
+        w = torch.as_tensor(self.weight, dtype=torch.float64).cpu().numpy()
+        if w.ndim and len(w) != samples:
+            raise ValueError(f"weight has {len(w)} entries, expected {samples}: one per sample")
+        inside = (sigma >= self.interval[0]) & (sigma <= self.interval[1])
+        return np.where(inside.reshape(-1, *(1,) * w.ndim), w, 1.0)
+
+
+def cut(condition: Mapping[str, Any], samples: int, start: int, stop: int) -> dict[str, Any]:
+    """Cut every tensor with one entry per sample to the samples start…stop."""
+    return {
+        name: value[start:stop]
+        if isinstance(value, Tensor) and value.ndim and len(value) == samples
+        else value
+        for name, value in condition.items()
+    }

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of a plan in plain torch operations: any device, differentiable, easy to read.
+
+It computes what the native kernels compute, term by term in the same order; they are checked
+against it, and it serves devices that they do not know and outputs that require a gradient.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pydiffcore.ops.noise import INITIAL, SAMPLER, normal
+from pydiffcore.ops.rows import Rows
+
+__all__ = ["ReferenceProgram"]
+
+
+class ReferenceProgram:
+    """Runs rows on a list of register tensors, which it replaces and never writes to."""
+
+    def __init__(
+        self, rows: Rows, seeds: list[int], shape: tuple[int, ...], registers: list[Tensor]
+    ) -> None:
+        self.rows, self.seeds, self.shape, self.registers = rows, seeds, shape, registers
+
+    def advance(
+        self, row: int, F: Tensor | None, uncond: Tensor | None, noise: Tensor | None
+    ) -> Tensor:
+        """Run one row and return the next network input, in the state's dtype.
+
+        ``F`` is None in row 0; ``uncond`` is the unconditional output, or None; ``noise`` is the
+        row's explicit draws [M, B, …], or None for the kernel's own noise.
+        """
+        t, registers = self.rows, self.registers
+        dtype, device = registers[0].dtype, registers[0].device
+        z = self._draws(row, noise, dtype, device)
+        if row == 0 and t.registers_in[0] == 0:
+            registers = []
+        D = None
+        if F is not None:
+            F = F.to(dtype)
+            if uncond is not None:
+                u, w = uncond.to(dtype), self._weight(row, dtype, device)
+                F = u + w * (F - u)
+            if t.clip is not None:
+                D = (float(t.c_skip[row]) * registers[0] + float(t.c_out[row]) * F).clamp(*t.clip)
+        after = []
+        for j in range(t.registers_out[row]):
+            terms = [float(a) * r for a, r in zip(t.A[row, j], registers, strict=False)]
+            terms += [float(t.f[row, j]) * F] if F is not None else []
+            terms += [float(t.d[row, j]) * D] if D is not None else []
+            terms += [float(s) * draw for s, draw in zip(t.S[row, j], z, strict=False)]
+            total = terms[0]
+            for term in terms[1:]:
+                total = total + term
+            after.append(total)
+        self.registers = after
+        return float(t.c_in[row]) * after[0]
+
+    def _weight(self, row: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        assert self.rows.guidance is not None
+        w = torch.as_tensor(self.rows.guidance[row], dtype=dtype, device=device)
+        return w.reshape(-1, *(1,) * len(self.shape)) if w.ndim else w
+
+    def _draws(
+        self, row: int, noise: Tensor | None, dtype: torch.dtype, device: torch.device
+    ) -> list[Tensor]:
+        count = int(self.rows.draws[row])
+        if noise is not None:
+            return [*noise[:count]]
+        purposes = (INITIAL, SAMPLER)
+        return [
+            normal(
+                self.seeds,
+                self.shape,
+                purpose=purposes[int(self.rows.purpose[row, m])],
+                stream=int(self.rows.stream[row, m]),
+                device=device,
+                dtype=dtype,
+            )
+            for m in range(count)
+        ]

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows: a plan as its runners read it, with the preconditioning folded into the coefficients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydiffcore.ops.noise import INITIAL, SAMPLER
+from pydiffcore.plan import Plan
+
+__all__ = ["Rows", "fold"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Per row ``reg'_j = Σ_k A_jk reg_k + f_j F + d_j clip(c_skip·reg_0 + c_out·F) + Σ_m S_jm z_m``
+    and ``input' = c_in·reg'_0``; R = n + 1 rows, K registers, M draws.
+
+    Row 0 reads the initial state, or, where ``registers_in[0]`` is 0, makes it of unit noise: draw
+    0 of purpose INITIAL.  Without clipping D is an affine map of reg_0 and F and needs no operand.
+    """  # noqa: D205
+
+    registers_in: NDArray[np.int32]
+    registers_out: NDArray[np.int32]
+    draws: NDArray[np.int32]
+    A: Array
+    f: Array
+    d: Array
+    S: Array
+    stream: NDArray[np.uint32]
+    purpose: NDArray[np.uint32]
+    c_skip: Array
+    c_out: Array
+    c_in: Array
+    clip: tuple[float, float] | None
+    guidance: Array | None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the fields by name, as the native program takes them."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def fold(plan: Plan, *, unit_noise: bool, guidance: Array | None = None) -> Rows:
+    """Fold ``D = c_skip·x + c_out·F`` and the register scale into the coefficients of a plan.
+
+    Args:
+        plan: the plan.
+        unit_noise: whether row 0 draws the initial noise itself.
+        guidance: weights [n] or [n, B] of u + w(c − u) per network call, or None.
+    """
+    n = plan.nfe
+    before = np.append(1.0, plan.scale[:-1])  # row i + 1 reads registers of scale i
+    c_skip, c_out = np.append(0.0, plan.c_skip) / before, np.append(0.0, plan.c_out)
+    direct = plan.B_raw if plan.clip else plan.B + plan.B_raw
+    A, S = plan.A.copy(), plan.S.copy()
+    A[:, :, 0] += direct * c_skip[:, None]
+    A[np.abs(A) <= 4e-16 * np.abs(plan.A)] = 0.0
+    stream, purpose = plan.stream.copy(), np.full(plan.stream.shape, SAMPLER, np.uint32)
+    registers_in = plan.registers_in.copy()
+    if unit_noise:
+        column = np.zeros((n + 1, S.shape[1], 1))
+        column[0, :, 0] = A[0, :, 0] * plan.init_scale
+        S = np.concatenate([S, np.zeros_like(column)], axis=2)
+        stream = np.concatenate([stream, np.full((n + 1, 1), -1)], axis=1)
+        purpose = np.concatenate([purpose, np.full((n + 1, 1), SAMPLER, np.uint32)], axis=1)
+        S[0] = np.concatenate([column[0], S[0, :, :-1]], axis=1)
+        stream[0] = np.concatenate([[0], stream[0, :-1]])
+        purpose[0, 0] = INITIAL
+        A[0], registers_in[0] = 0.0, 0
+    draws = (stream >= 0).sum(axis=1)
+    return Rows(
+        registers_in=registers_in.astype(np.int32),
+        registers_out=plan.registers_out.astype(np.int32),
+        draws=draws.astype(np.int32),
+        A=A,
+        f=direct * c_out[:, None],
+        d=plan.B if plan.clip else np.zeros_like(plan.B),
+        S=S,
+        stream=np.maximum(stream, 0).astype(np.uint32),
+        purpose=purpose,
+        c_skip=c_skip,
+        c_out=c_out,
+        c_in=np.append(plan.c_in / plan.scale[:-1], 0.0),
+        clip=plan.clip,
+        guidance=None
+        if guidance is None
+        else np.concatenate([np.ones_like(guidance[:1]), guidance]).astype(np.float64),
+    )

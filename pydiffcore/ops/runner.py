@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runner: carries the registers of one batch through the rows of a plan.
+
+    input = runner.start()
+    for c_noise in plan.c_noise:
+        input = runner.advance(network(input, c_noise))
+    # input is now the result
+
+Between two network calls it launches one kernel: float32 or float64 registers are updated in
+place, and the same pass writes the next network input in the network's dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pydiffcore.ops import native
+from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
+from pydiffcore.ops.reference import ReferenceProgram
+from pydiffcore.ops.rows import fold
+from pydiffcore.plan import Plan
+
+__all__ = ["Runner"]
+
+STATE_DTYPES = (torch.float32, torch.float64)
+IO_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+class Runner:
+    """The registers of one batch and the rows that move them on.
+
+    Args:
+        plan: the plan to run.
+        shape: shape of one sample, without the batch axis.
+        seeds: one seed per sample, integers in [0, 2^64); the batch size B is their number.
+        dtype: of the registers, float32 or float64.
+        io_dtype: of network input and output; the registers' own where None.
+        device: where the registers live.
+        guidance: weights w of ``u + w(c − u)``, [n] or [n, B] for n network calls, or None.
+        noise: None for the kernel's own noise; a tensor [plan.draws, B, *shape] with one unit
+            normal per stream; or a ``torch.Generator``.
+        backend: "native", "reference" (torch operations), or "auto": native where it can.
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type, shape or value.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        shape: Sequence[int],
+        seeds: Any,
+        *,
+        dtype: torch.dtype = torch.float32,
+        io_dtype: torch.dtype | None = None,
+        device: torch.device | str = "cpu",
+        guidance: NDArray[np.float64] | None = None,
+        noise: Tensor | torch.Generator | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.plan, self.seeds = plan, checked_seeds(seeds)
+        self.dtype, self.io_dtype = dtype, dtype if io_dtype is None else io_dtype
+        _choose("dtype", dtype, STATE_DTYPES)
+        _choose("io_dtype", self.io_dtype, IO_DTYPES)
+        self.shape = torch.Size((len(self.seeds), *_sizes(shape)))
+        self.device = torch.device(device)
+        self.guidance = _checked_guidance(guidance, plan.nfe, len(self.seeds))
+        self.noise = self._checked_noise(noise)
+        self.native = _pick_backend(backend, plan, self.device)
+        self._unit_noise: bool | None = None
+        self._row = plan.nfe + 1
+        self._reference: ReferenceProgram | None = None
+        self._state = torch.empty((plan.registers, *self.shape), dtype=dtype, device=self.device)
+        self._input = torch.empty(self.shape, dtype=self.io_dtype, device=self.device)
+        self.result = self._state[0]
+
+    def start(self, x: Tensor | None = None) -> Tensor:
+        """Run row 0 and return the first network input.
+
+        Args:
+            x: initial state [B, *shape] in the registers' frame, of deviation
+                ``plan.init_scale``; None draws it from the seeds.
+        """
+        if x is None and self.noise is not None:
+            x = self.plan.init_scale * normal(
+                self.seeds, self.shape[1:], purpose=INITIAL, stream=0,
+                device=self.device, dtype=self.dtype,
+            )  # fmt: skip
+        self._prepare(unit_noise=x is None)
+        self._reference = None
+        if x is not None:
+            self._state[0] = self._checked(x, "x", self.dtype, exact=False)
+        self._row = 0
+        if self.native and (x is None or not x.requires_grad):
+            self._report(self._advance(0, 0, 0, self._noise_pointer(0)), None)
+            self._row = 1
+            return self._input
+        self._reference = self._make_reference(x)
+        return self._advance_reference(None, None)
+
+    def advance(self, F: Tensor, F_uncond: Tensor | None = None) -> Tensor:
+        """Run the next row on the network's output and return the next network input.
+
+        After the last row it returns the result, [B, *shape] in the registers' frame.
+
+        Args:
+            F: network output [B, *shape] of ``io_dtype``; under guidance the conditional one.
+            F_uncond: unconditional output, or None where this row is not guided.
+
+        Raises:
+            TypeError, ValueError: an output of the wrong dtype, device or shape.
+            FloatingPointError: an output that is not finite, with the first such sample.
+            RuntimeError: the plan has no row left, or ``start`` was not called.
+        """
+        row = self._row
+        if (
+            F_uncond is None
+            and type(F) is Tensor
+            and F.dtype is self.io_dtype
+            and F.shape == self.shape
+            and F.is_contiguous()
+            and not F.requires_grad
+            and F.device == self.device
+            and self._reference is None
+            and self.noise is None
+        ):
+            status = self._advance(row, F.data_ptr(), 0, 0)
+            if status:
+                self._report(status, F)
+            self._row = row + 1
+            return self._input if row < self._last else self.result
+        return self._advance_checked(F, F_uncond)
+
+    def _advance_checked(self, F: Tensor, F_uncond: Tensor | None) -> Tensor:
+        """The same for guidance, explicit noise, strided outputs and gradients."""
+        if not 1 <= self._row <= self.plan.nfe:
+            self._report(3, None)
+        F = self._checked(F, "F", self.io_dtype)
+        if F_uncond is not None:
+            F_uncond = self._checked(F_uncond, "F_uncond", self.io_dtype)
+            if self.guidance is None:
+                raise ValueError("F_uncond was given, but the runner was made without guidance")
+        grad = F.requires_grad or (F_uncond is not None and F_uncond.requires_grad)
+        if self._reference is None and (grad or not self.native):
+            self._reference = self._make_reference(None)
+        if self._reference is not None:
+            return self._advance_reference(F, F_uncond)
+        uncond = 0 if F_uncond is None else F_uncond.data_ptr()
+        status = self._advance(self._row, F.data_ptr(), uncond, self._noise_pointer(self._row))
+        if status == 2:  # an output that overlaps the registers in part
+            kept = [t.clone() for t in (F, F_uncond) if t is not None]
+            pointers = [t.data_ptr() for t in kept] + [0] * (2 - len(kept))
+            status = self._advance(self._row, *pointers, self._noise_pointer(self._row))
+        if status:
+            self._report(status, F if F_uncond is None else torch.stack([F, F_uncond], 1))
+        self._row += 1
+        return self._input if self._row <= self.plan.nfe else self.result
+
+    @property
+    def query(self) -> Tensor:
+        """The state at which the network is evaluated now, [B, *shape], in the registers' frame.
+
+        A view of the registers where they are native: the next row overwrites it.
+        """
+        return self._state[0] if self._reference is None else self._reference.registers[0]
+
+    def _prepare(self, *, unit_noise: bool) -> None:
+        if self._unit_noise is unit_noise:
+            return
+        self._unit_noise, self._last = unit_noise, self.plan.nfe
+        self._rows = fold(self.plan, unit_noise=unit_noise, guidance=self.guidance)
+        if self.native:
+            self._program = native.program(
+                **self._rows.arguments(),
+                state=self._state.view(self._state.shape[0], len(self.seeds), -1),
+                input=self._input.view(len(self.seeds), -1),
+                seeds=np.array(self.seeds, np.uint64),
+            )
+            self._advance = self._program.advance
+
+    def _make_reference(self, x: Tensor | None) -> ReferenceProgram:
+        first = [x.to(self.dtype)] if x is not None else []
+        rest = [self._state[k].clone() for k in range(len(first), self.plan.registers)]
+        seeds, shape = self.seeds, tuple(self.shape[1:])
+        return ReferenceProgram(self._rows, seeds, shape, first + rest)
+
+    def _advance_reference(self, F: Tensor | None, F_uncond: Tensor | None) -> Tensor:
+        assert self._reference is not None
+        for output in (F, F_uncond):
+            if output is not None and not bool(torch.isfinite(output).all()):
+                self._report(1, output)
+        noise = self._noise_row(self._row)
+        following = self._reference.advance(self._row, F, F_uncond, noise)
+        self._row += 1
+        if self._row > self.plan.nfe:
+            return self._reference.registers[0]
+        return following.to(self.io_dtype)
+
+    def _noise_row(self, row: int) -> Tensor | None:
+        count = int(self._rows.draws[row])
+        if self.noise is None or count == 0:
+            return None
+        if isinstance(self.noise, Tensor):
+            return self.noise[[int(m) for m in self._rows.stream[row, :count]]]
+        return torch.randn(
+            (count, *self.shape), generator=self.noise, dtype=self.dtype, device=self.device
+        )
+
+    def _noise_pointer(self, row: int) -> int:
+        self._noise_kept = self._noise_row(row)  # alive until the kernel has read it
+        return 0 if self._noise_kept is None else self._noise_kept.data_ptr()
+
+    def _checked(self, value: Any, name: str, dtype: torch.dtype, *, exact: bool = True) -> Tensor:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
+        if exact and value.dtype != dtype:
+            raise TypeError(
+                f"{name} has dtype {value.dtype}, expected {dtype}: the runner's io_dtype"
+            )
+        if not value.dtype.is_floating_point:
+            raise TypeError(f"{name} has dtype {value.dtype}, expected a floating-point tensor")
+        if value.device != self.device:
+            raise ValueError(f"{name} is on {value.device}, expected {self.device}")
+        if value.shape != self.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)}, expected {tuple(self.shape)}"
+            )
+        return value.contiguous()
+
+    def _checked_noise(self, noise: Any) -> Tensor | torch.Generator | None:
+        if noise is None or isinstance(noise, torch.Generator):
+            return noise
+        if not isinstance(noise, Tensor):
+            raise TypeError(
+                f"noise is {type(noise).__name__}, expected a tensor, a torch.Generator or None"
+            )
+        expected = (self.plan.draws, *self.shape)
+        if tuple(noise.shape) != expected:
+            raise ValueError(
+                f"noise has shape {tuple(noise.shape)}, expected {expected}: one tensor per stream"
+            )
+        if not bool(torch.isfinite(noise).all()):
+            raise ValueError("noise holds a value that is not finite")
+        return noise.to(device=self.device, dtype=self.dtype).contiguous()
+
+    def _report(self, status: int, F: Tensor | None) -> None:
+        if status == 1 and F is not None:
+            finite = torch.isfinite(F.detach()).reshape(len(self.seeds), -1).all(dim=1)
+            sample = int((~finite).nonzero()[0])
+            raise FloatingPointError(
+                f"the network returned a value that is not finite at call {self._row - 1} "
+                f"(sigma = {self.plan.sigma[self._row - 1]:.6g}), first in sample {sample} "
+                f"of {len(self.seeds)} (seed {self.seeds[sample]})"
+            )
+        if status == 2:
+            raise ValueError("F overlaps the runner's own tensors in part; return a new tensor")
+        if status == 3:
+            raise RuntimeError(
+                f"row {self._row} of a plan with {self.plan.nfe} network calls: "
+                "call start() before the first advance() and after the last"
+            )
+        if status:
+            raise RuntimeError(f"the native row returned the unknown status {status}")
+
+
+def _sizes(shape: Sequence[int]) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in shape)
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"shape is {tuple(shape)}, expected sizes of at least 0")
+    return sizes
+
+
+def _choose(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        raise TypeError(f"{name} is {value}, expected one of {', '.join(map(str, allowed))}")
+
+
+def _pick_backend(backend: str, plan: Plan, device: torch.device) -> bool:
+    """Return whether the native kernels run; say why where they were asked for and cannot."""
+    if backend not in ("auto", "native", "reference"):
+        raise ValueError(f"backend is {backend!r}, expected 'auto', 'native' or 'reference'")
+    if backend == "reference":
+        return False
+    reason = native.unsupported(device.type, registers=plan.registers)
+    if reason and backend == "native":
+        raise RuntimeError(f"the native backend cannot run this plan: {reason}")
+    return not reason
+
+
+def _checked_guidance(weights: Any, n: int, batch: int) -> NDArray[np.float64] | None:
+    if weights is None:
+        return None
+    array = np.asarray(weights, np.float64)
+    if array.shape not in ((n,), (n, batch)):
+        raise ValueError(
+            f"guidance has shape {array.shape}, expected ({n},) or ({n}, {batch}): one weight per "
+            "network call, or one per call and sample"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("guidance holds a weight that is not finite")
+    return array
+

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiling: from the tape of a traced sampler to rows over a minimal set of registers.
+
+Between two network calls a row must carry over what the future still reads of the past.  Two
+passes find it, both linear in the number of calls:
+
+* *forward*, what can be reached: of the symbols that are still read after a call, the first
+  linearly independent ones (the query first) are the candidates ``R_s``, and each of them is
+  ``P·R_{s-1} + q·D + g·z``;
+* *backward*, what is read: the registers of a call are the functionals of ``R_s`` that later rows
+  and the query itself apply.  Where as many are read as can be reached, the sampler's own
+  variables are the registers; only where fewer are read are they mixed.
+
+The rank that remains is the smallest number of registers that any implementation could have.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydiffcore.plan.symbols import Node, Tape
+
+__all__ = ["compile_tape"]
+
+Vector = NDArray[np.float64]
+RANK_TOLERANCE = 1e-9
+
+
+class Step(NamedTuple):
+    """``R' = P·R + q·D + q_raw·D_raw + G·z`` for the candidates R of one segment."""
+
+    P: Vector
+    q: Vector
+    q_raw: Vector
+    G: Vector
+    draws: list[int]
+
+
+def compile_tape(tape: Tape, output: int) -> dict[str, Any]:
+    """Return the arrays A, B, B_raw, S, streams and the register counts of a plan.
+
+    Args:
+        tape: the record of a sampler's run.
+        output: index of the node that the sampler returned.
+    """
+    steps = _reachable(tape, output)
+    chosen = _read(steps)
+    return _rows(steps, chosen)
+
+
+def _liveness(tape: Tape, output: int) -> tuple[set[int], list[list[int]]]:
+    """Return the nodes that matter and, for each segment, those read after it, oldest first."""
+    nodes, last_use = tape.nodes, {output: len(tape.queries) + 1}
+    for call, query in enumerate(tape.queries):
+        last_use[query] = max(last_use.get(query, 0), call + 1)
+    for index in range(len(nodes) - 1, -1, -1):
+        node = nodes[index]
+        if index in last_use and node.kind in "+/":
+            for operand in (node.a, node.b) if node.b >= 0 else (node.a,):
+                last_use[operand] = max(last_use.get(operand, 0), node.segment)
+    live: list[list[int]] = [[] for _ in range(len(tape.queries) + 1)]
+    for index in sorted(last_use):
+        for segment in range(nodes[index].segment, last_use[index]):
+            live[segment].append(index)
+    return set(last_use), live
+
+
+def _combine(node: Node, vectors: dict[int, Vector]) -> Vector:
+    """Evaluate one expression; what cancels to rounding error becomes 0."""
+    a = vectors[node.a]
+    if node.kind == "/":
+        return a / node.coef_a
+    left = node.coef_a * a
+    if node.b < 0:
+        return left
+    right = node.coef_b * vectors[node.b]
+    total = left + right
+    total[np.abs(total) <= 1e-15 * np.abs(left)] = 0.0
+    return total
+
+
+def _independent(candidates: list[Vector], limit: int) -> list[int]:
+    """Indices of the first linearly independent candidates, by Gram-Schmidt done twice."""
+    basis: list[Vector] = []
+    picked: list[int] = []
+    for index, candidate in enumerate(candidates):
+        norm = float(np.sqrt(candidate @ candidate))
+        if norm == 0.0:
+            continue
+        rest = candidate / norm
+        for _ in range(2):
+            for axis in basis:
+                rest = rest - (axis @ rest) * axis
+        size = float(np.sqrt(rest @ rest))
+        if size > RANK_TOLERANCE:
+            basis.append(rest / size)
+            picked.append(index)
+            if len(picked) == limit:
+                break
+    return picked
+
+
+def _solve(basis: Vector, rows: Vector) -> Vector:
+    """Return X with X·basis = rows, exact where a row of ``rows`` is a row of ``basis``."""
+    norms = np.sqrt((basis * basis).sum(axis=1))
+    solution: Vector = np.linalg.lstsq((basis / norms[:, None]).T, rows.T, rcond=None)[0].T / norms
+    solution[np.abs(solution) <= 1e-14 * np.abs(solution).max(axis=1, keepdims=True)] = 0.0
+    for i, same in enumerate((rows[:, None] == basis).all(axis=2)):
+        if same.any():
+            solution[i] = same.cumsum() * same == 1
+    return solution
+
+
+def _reachable(tape: Tape, output: int) -> list[Step]:
+    """Forward pass: one :class:`Step` per segment over independent live symbols."""
+    nodes = tape.nodes
+    needed, live = _liveness(tape, output)
+    carried: dict[int, Vector] = {}
+    width, start, steps = 1, 0, []
+    for segment in range(len(tape.queries) + 1):
+        stop = start
+        while stop < len(nodes) and nodes[stop].segment == segment:
+            stop += 1
+        local = range(start, stop)
+        draws = [nodes[i].a for i in local if nodes[i].kind == "z" and i in needed]
+        size = width + 2 + len(draws)
+        vectors = {i: np.concatenate([v, np.zeros(size - width)]) for i, v in carried.items()}
+        for i in local:
+            if i in needed:
+                node = nodes[i]
+                expression = node.kind in "+/"
+                vectors[i] = (
+                    _combine(node, vectors) if expression else _atom(node, width, draws, size)
+                )
+        target = tape.queries[segment] if segment < len(tape.queries) else output
+        alive = [target] + [i for i in live[segment] if i != target]
+        stack = [vectors[i] for i in alive]
+        picked = _independent(stack, limit=len(stack))
+        if not picked or picked[0] != 0:
+            raise ValueError("the sampler queries the denoiser at a state that is always zero")
+        R = np.array([stack[i] for i in picked])
+        steps.append(Step(R[:, :width], R[:, width], R[:, width + 1], R[:, width + 2 :], draws))
+        coordinates = _solve(R, np.array(stack))
+        carried = dict(zip(alive, coordinates, strict=True))
+        width, start = len(picked), stop
+    return steps
+
+
+def _atom(node: Node, width: int, draws: list[int], size: int) -> Vector:
+    """Return the unit vector of an atom in a segment's basis [candidates, D, D_raw, draws]."""
+    vector = np.zeros(size)
+    if node.kind == "z":
+        vector[width + 2 + draws.index(node.a)] = 1.0
+    else:
+        vector[{"x": 0, "D": width, "raw": width + 1}[node.kind]] = 1.0
+    return vector
+
+
+def _read(steps: list[Step]) -> list[Vector]:
+    """Backward pass: for each call the functionals of the candidates that are kept."""
+    chosen: list[Vector] = [np.eye(1, len(steps[-1].P))]
+    for step in reversed(steps[1:]):
+        reads = chosen[-1] @ step.P
+        width = reads.shape[1]
+        own = np.eye(width)
+        spanned = [own[0], *reads]
+        rank = len(_independent(spanned, limit=width))
+        if rank == width:
+            chosen.append(own)
+            continue
+        inside = [e for e in own[1:] if len(_independent([*spanned, e], limit=width)) == rank]
+        candidates = [own[0], *inside, *reads]
+        kept = _independent(candidates, limit=rank)
+        chosen.append(np.array([candidates[i] for i in kept]))
+    return chosen[::-1]
+
+
+def _rows(steps: list[Step], chosen: list[Vector]) -> dict[str, Any]:
+    """Express each segment in the registers that were kept and pad to common shapes."""
+    K = max(len(c) for c in chosen)
+    M = max(1, max(len(step.draws) for step in steps))
+    n = len(steps)
+    A, S = np.zeros((n, K, K)), np.zeros((n, K, M))
+    B, B_raw = np.zeros((n, K)), np.zeros((n, K))
+    stream = np.full((n, M), -1, np.int64)
+    registers = np.array([len(c) for c in chosen], np.int64)
+    before: Vector = np.eye(1)
+    for i, (step, after) in enumerate(zip(steps, chosen, strict=True)):
+        k = len(after)
+        moved = after @ step.P
+        A[i, :k, : len(before)] = (
+            moved if before.shape[0] == before.shape[1] else _solve(before, moved)
+        )
+        B[i, :k], B_raw[i, :k] = after @ step.q, after @ step.q_raw
+        S[i, :k, : len(step.draws)] = after @ step.G
+        stream[i, : len(step.draws)] = step.draws
+        before = after
+    return {"A": A, "B": B, "B_raw": B_raw, "S": S, "stream": stream, "registers_out": registers}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Plan's own oracle: push (x0, eps) through the rows with a perfect denoiser, D = x0.
+
+Every register is then a·x0 + (noise); a and the noise's covariance follow the rows linearly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from pydiffcore.plan.plan import Plan
+
+__all__ = ["Marginal", "push"]
+
+
+class Marginal(NamedTuple):
+    """Per query and for the result: x0 error, noise ratio; per row the amplification."""
+
+    x0_error: NDArray[np.float64]
+    noise_ratio: NDArray[np.float64]
+    amplification: NDArray[np.float64]
+
+
+def push(plan: Plan) -> Marginal:
+    """Return what the plan's queries are made of, given the exact x0 at every call."""
+    n, K = plan.nfe, plan.A.shape[1]
+    start = plan.scale_init
+    mean = np.zeros(K)
+    covariance = np.zeros((K, K))
+    mean[0], covariance[0, 0] = start, (start * plan.sigma_init) ** 2
+    x0_error, noise_ratio, amplification = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
+    sigma = [*plan.sigma.tolist(), plan.sigma_final]
+    D = plan.B + plan.B_raw
+    for row in range(n + 1):
+        A, S, k = plan.A[row], plan.S[row], plan.registers_out[row]
+        size = np.sqrt(mean**2 + covariance.diagonal())
+        terms = np.abs(A) @ size + np.abs(S).sum(axis=1)
+        if row > 0:
+            terms = terms + np.abs(plan.B[row]) + np.abs(plan.B_raw[row])
+        mean = A @ mean + D[row]
+        covariance = A @ covariance @ A.T + S @ S.T
+        total = np.sqrt(mean**2 + covariance.diagonal())[:k]
+        amplification[row] = (terms[:k] / np.maximum(total, 1e-300)).max()
+        scale = plan.scale[row]
+        deviation = np.sqrt(covariance[0, 0]) / scale
+        x0_error[row] = abs(mean[0] / scale - 1)
+        noise_ratio[row] = deviation / sigma[row] if sigma[row] > 0 else 1 + deviation
+    return Marginal(x0_error, noise_ratio, amplification)

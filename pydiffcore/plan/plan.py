@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Plan: a sampler as a frozen table of float64 coefficients, one row per network call."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydiffcore.plan import marginal, store, table
+from pydiffcore.prediction import Prediction
+from pydiffcore.process import Process
+
+__all__ = ["Plan"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A sampler, traced: n network calls and n + 1 rows between them.
+
+    Row 0 makes the first query from the initial state.  Row i + 1 runs when the network's output
+    F_i is known (k registers, register 0 is the query)::
+
+        D_i    = clip(c_skip_i·reg_0/scale_i + c_out_i·F_i)
+        reg'_j = Σ_k A[i+1,j,k]·reg_k + B[i+1,j]·D_i + B_raw[i+1,j]·(D_i unclipped)
+                 + Σ_m S[i+1,j,m]·z(stream[i+1,m])
+        input' = c_in_{i+1}·reg'_0/scale_{i+1}
+
+    Registers hold ``scale`` times the EDM frame's values.  After the last row register 0 is the
+    result.  Nothing here is declared that follows from the numbers: calls, registers, stochasticity,
+    amplification and the marginals are derived.
+
+    Attributes:
+        sampler, levels, prediction: names, with their parameters.
+        sigma: [n] EDM level of each query; ``sigma_init`` and ``sigma_final`` the ends.
+        scale: [n + 1] register scale at each query and at the result; ``scale_init`` before row 0.
+        c_skip, c_out, c_in, c_noise: [n] preconditioning of each call, EDM frame.
+        clip: (low, high) for D, or None.
+        A: [n + 1, K, K], B and B_raw: [n + 1, K], S: [n + 1, K, M], stream: [n + 1, M] with -1
+            where a row draws less; registers_out: [n + 1].
+
+    Raises:
+        ValueError: shapes disagree, a number is not finite, or a count is out of range.
+    """
+
+    sampler: str
+    levels: str
+    prediction: str
+    sigma: Array
+    sigma_init: float
+    sigma_final: float
+    scale: Array
+    scale_init: float
+    c_skip: Array
+    c_out: Array
+    c_in: Array
+    c_noise: Array
+    A: Array
+    B: Array
+    B_raw: Array
+    S: Array
+    stream: NDArray[np.int64]
+    registers_out: NDArray[np.int64]
+    clip: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                kind = np.int64 if field.name in ("stream", "registers_out") else np.float64
+                frozen = np.array(value, dtype=kind, order="C")
+                frozen.setflags(write=False)
+                object.__setattr__(self, field.name, frozen)
+        self._check()
+
+    def _check(self) -> None:
+        n, (K, M) = len(self.sigma), self.S.shape[1:]
+        expected = {
+            "scale": (n + 1,), "c_skip": (n,), "c_out": (n,), "c_in": (n,), "c_noise": (n,),
+            "A": (n + 1, K, K), "B": (n + 1, K), "B_raw": (n + 1, K), "S": (n + 1, K, M),
+            "stream": (n + 1, M), "registers_out": (n + 1,),
+        }  # fmt: skip
+        for name, shape in expected.items():
+            value = getattr(self, name)
+            if value.shape != shape:
+                raise ValueError(f"plan.{name} has shape {value.shape}, expected {shape}")
+            if not np.isfinite(value).all():
+                row = int(np.argwhere(~np.isfinite(value))[0][0])
+                raise ValueError(f"plan.{name} is not finite at row {row}")
+        if n == 0 or not (np.isfinite(self.sigma) & (self.sigma > 0)).all():
+            raise ValueError(f"plan.sigma is {self.sigma}, expected finite levels above 0")
+        if not ((self.scale > 0).all() and self.scale_init > 0):
+            raise ValueError("plan.scale has a value that is not above 0")
+        counts = self.registers_out
+        if counts.min() < 1 or counts.max() > K or counts[-1] != 1:
+            raise ValueError(f"plan.registers_out is {counts}, expected 1 to {K}, 1 at the end")
+        if self.stream.min() < -1:
+            raise ValueError("plan.stream has a number below -1")
+
+    @property
+    def nfe(self) -> int:
+        """Number of network calls, which is network rows per sample (doubled by guidance)."""
+        return len(self.sigma)
+
+    @property
+    def registers(self) -> int:
+        """Number of state tensors that are carried from one network call to the next."""
+        return int(self.registers_out.max())
+
+    @property
+    def registers_in(self) -> NDArray[np.int64]:
+        """[n + 1] registers that each row reads."""
+        return np.concatenate([[1], self.registers_out[:-1]])
+
+    @property
+    def draws(self) -> int:
+        """Number of noise streams: an explicit noise stack has this many tensors."""
+        return int(self.stream.max()) + 1
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether any row adds noise after the initial state."""
+        return bool((self.stream >= 0).any())
+
+    @property
+    def amplification(self) -> float:
+        """Largest factor by which a row's terms exceed their sum: 1 loses no digits.
+
+        max over rows and registers of Σ|term|/‖register‖, each in root mean square over unit-variance
+        data and noise.
+        """
+        return float(self._marginal.amplification.max())
+
+    @property
+    def x0_error(self) -> Array:
+        """[n + 1] error of the x0 coefficient of each query and of the result, ideally 0."""
+        return self._marginal.x0_error
+
+    @property
+    def noise_ratio(self) -> Array:
+        """[n + 1] noise deviation of each query and of the result over its level, ideally 1.
+
+        Where the level is 0 the entry is 1 plus the deviation itself.
+        """
+        return self._marginal.noise_ratio
+
+    @cached_property
+    def _marginal(self) -> marginal.Marginal:
+        return marginal.push(self)
+
+    def bytes_per_row(self, state_bytes: int = 4, io_bytes: int = 4) -> Array:
+        """[n + 1] bytes that each row moves per element: registers in and out, F, next input."""
+        io = np.full(self.nfe + 1, 2 * io_bytes)
+        io[[0, -1]] -= io_bytes
+        return (self.registers_in + self.registers_out) * state_bytes + io
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over everything that the plan computes with, as 64 hex digits."""
+        digest = hashlib.sha256()
+        for field in fields(self):
+            value = getattr(self, field.name)
+            text = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+            digest.update(field.name.encode() + b"\0" + text + b"\0")
+        return digest.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self.hash == other.hash
+
+    def __hash__(self) -> int:
+        return int(self.hash[:15], 16)
+
+    def bind(self, prediction: Prediction) -> Plan:
+        """Return the same rows for a network of another prediction."""
+        c = prediction.coefficients(np.array(self.sigma))
+        c_skip, c_out, c_in, c_noise = (np.broadcast_to(v, self.sigma.shape) for v in c)
+        return replace(
+            self,
+            prediction=prediction.name,
+            c_skip=c_skip,
+            c_out=c_out,
+            c_in=c_in,
+            c_noise=c_noise,
+        )
+
+    def scaled(self, process: Process) -> Plan:
+        """Return the same plan with registers that hold ``alpha·x`` of a process.
+
+        x_t = alpha·x0 + sigma·z is what a VP or flow network's users see between two steps.
+        """
+        levels = np.append(self.sigma, self.sigma_final)
+        alpha = np.array(
+            [float(process.alpha(process.time(s))) if s > 0 else 1.0 for s in levels]
+        )
+        start = float(process.alpha(process.time(self.sigma_init)))
+        factor = alpha / self.scale
+        before = np.append(start / self.scale_init, factor[:-1])
+        return replace(
+            self,
+            scale=alpha,
+            A=self.A * (factor / before)[:, None, None],
+            B=self.B * factor[:, None],
+            B_raw=self.B_raw * factor[:, None],
+            scale_init=start,
+            S=self.S * factor[:, None, None],
+        )
+
+    @property
+    def init_scale(self) -> float:
+        """Deviation of the initial state, ``scale·sigma_init``: unit noise times this starts a run."""
+        return self.sigma_init * self.scale_init
+
+    def format(self, limit: int | None = 24) -> str:
+        """Return the plan as a table of at most ``limit`` rows (None: all)."""
+        return table.format_plan(self, limit)
+
+    def __str__(self) -> str:
+        return self.format()
+
+    def plot(self, path: str | Path | None = None) -> Any:
+        """Draw levels, coefficients and noise against the row; write a picture or return it."""
+        return table.plot_plan(self, path)
+
+    def save(self, path: str | Path) -> None:
+        """Write the plan to a JSON file with its hash."""
+        store.save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> Plan:
+        """Read a plan from its JSON file; an altered or truncated file is refused."""
+        return store.load(Plan, path)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan as a file: JSON with exact decimal floats and the plan's own hash."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pydiffcore.plan.plan import Plan
+
+__all__ = ["load", "save"]
+
+FORMAT = "pydiffcore plan 1"
+
+
+def save(plan: Plan, path: str | Path) -> None:
+    """Write ``plan`` atomically: a reader sees the old file or the whole new one."""
+    content: dict[str, Any] = {"format": FORMAT, "hash": plan.hash}
+    for field in fields(plan):
+        value = getattr(plan, field.name)
+        content[field.name] = value.tolist() if isinstance(value, np.ndarray) else value
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(content, file, indent=None)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def load(cls: type[Plan], path: str | Path) -> Plan:
+    """Read a plan; ValueError where the file is no plan, is cut short or was altered."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is not a plan file or is truncated: {error}") from None
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise ValueError(f"{path} is not a file of the format {FORMAT!r}")
+    expected = content.pop("hash", None)
+    try:
+        content["clip"] = tuple(content["clip"]) if content["clip"] else None
+        plan = cls(**{k: np.array(v) if isinstance(v, list) else v for k, v in content.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} does not hold a whole plan: {error}") from None
+    if plan.hash != expected:
+        raise ValueError(f"{path} was altered: its hash is {plan.hash}, the file says {expected}")
+    return plan

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tracing: run a sampler once on symbols and compile what it did into a :class:`Plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from pydiffcore.levels import Levels
+from pydiffcore.plan.compile import compile_tape
+from pydiffcore.plan.plan import Plan
+from pydiffcore.plan.symbols import Symbol, Tape, TraceError
+from pydiffcore.prediction import Prediction, denoised
+from pydiffcore.process import Process
+
+__all__ = ["trace"]
+
+
+class TracedDenoiser:
+    """The denoiser that a traced sampler calls: every call ends one row of the plan."""
+
+    def __init__(self, tape: Tape, clipped: bool) -> None:
+        self.tape, self.clipped = tape, clipped
+
+    def with_raw(self, x: Symbol, sigma: float) -> tuple[Symbol, Symbol]:
+        """Return D after clipping and D before it (the same symbol where nothing is clipped)."""
+        self.tape.call(x, sigma)
+        call = len(self.tape.queries) - 1
+        D = self.tape.push("D", call)
+        return D, self.tape.push("raw", call) if self.clipped else D
+
+    def __call__(self, x: Symbol, sigma: float) -> Symbol:
+        return self.with_raw(x, sigma)[0]
+
+
+def trace(
+    sampler: Callable[..., Any],
+    levels: Levels,
+    prediction: Prediction | None = None,
+    *,
+    clip: tuple[float, float] | None = None,
+    scaling: Process | None = None,
+    **options: Any,
+) -> Plan:
+    """Run ``sampler`` once on symbols and return its table of coefficients.
+
+    Row ``i`` of the table is everything between two network calls,
+    ``reg' = A_i·reg + B_i·D_i + S_i·z`` and ``input' = c_in·reg'_0``.
+
+    Args:
+        sampler: a function ``(x, denoise, levels, noise, **options)``, such as
+            :func:`pydiffcore.samplers.heun`.
+        levels: the noise levels that it visits, EDM σ.
+        prediction: what the network's output means; the default is a model ``D(x, sigma)``.
+        clip: bounds ``(low, high)`` for the denoised prediction, or None.
+        scaling: a process whose ``alpha`` scales the registers, so that the state between two
+            rows is ``x_t = alpha·x``; None keeps the EDM frame ``x = x0 + sigma·z``.
+        **options: the sampler's own options.
+
+    Raises:
+        TraceError: the sampler did something to its state that is not linear in it.
+        ValueError: ``clip`` is not an ascending pair of finite numbers, or the sampler never
+            called the denoiser.
+    """
+    if not isinstance(levels, Levels):
+        raise TypeError(
+            f"levels is {type(levels).__name__}, expected Levels: "
+            "pydiffcore.levels.explicit([...]) makes one from a list of sigmas"
+        )
+    prediction = denoised() if prediction is None else prediction
+    if not isinstance(prediction, Prediction):
+        raise TypeError(f"prediction is {prediction!r}, expected a pydiffcore.prediction")
+    bounds = _checked_clip(clip)
+    tape = Tape()
+    x = tape.push("x", 0)
+    result = sampler(x, TracedDenoiser(tape, bounds is not None), levels, tape.draw, **options)
+    if not isinstance(result, Symbol):
+        raise TraceError(f"the sampler returned {type(result).__name__}, expected its state")
+    if not tape.queries:
+        raise ValueError(f"the sampler never called the denoiser on {levels.name}")
+    rows = compile_tape(tape, result.index)
+    sigma = np.array(tape.sigmas)
+    c_skip, c_out, c_in, c_noise = (
+        np.broadcast_to(np.asarray(c, np.float64), sigma.shape)
+        for c in prediction.coefficients(sigma)
+    )
+    given = "".join(f", {k}={_text(v)}" for k, v in options.items())
+    plan = Plan(
+        sampler=f"{sampler.__name__}({given[2:]})" if given else sampler.__name__,
+        levels=levels.name,
+        prediction=prediction.name,
+        sigma=sigma,
+        sigma_init=float(levels.sigma[0]),
+        sigma_final=float(levels.sigma[-1]),
+        scale=np.ones(len(sigma) + 1),
+        scale_init=1.0,
+        c_skip=c_skip,
+        c_out=c_out,
+        c_in=c_in,
+        c_noise=c_noise,
+        clip=bounds,
+        **rows,
+    )
+    return plan if scaling is None else plan.scaled(scaling)
+
+
+def _text(value: object) -> str:
+    return value.name if isinstance(value, Process) else repr(value)
+
+
+def _checked_clip(clip: tuple[float, float] | None) -> tuple[float, float] | None:
+    if clip is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in clip)
+    except (TypeError, ValueError):
+        low, high = np.nan, np.nan
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+        raise ValueError(f"clip is {clip!r}, expected a pair (low, high) of finite numbers")
+    return low, high

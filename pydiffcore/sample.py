@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one loop: network call, fused row, network call, …"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pydiffcore.denoiser import Denoiser
+from pydiffcore.ops.noise import checked_seeds
+from pydiffcore.ops.runner import Runner
+from pydiffcore.plan import Plan
+from pydiffcore.prediction import denoised
+
+__all__ = ["Step", "sample", "trajectory"]
+
+Model = Denoiser | Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a run looks like after a network call and before the row that uses it.
+
+    Attributes:
+        call: number of the call, ``plan.nfe`` for the finished run.
+        sigma: EDM level of the query, the final level for the finished run.
+        x: the query [B, *shape], for the finished run the result; a view that the next row
+            overwrites, in the registers' frame (times ``plan.scale[call]``).
+        F: the network's output, None for the finished run.
+    """
+
+    call: int
+    sigma: float
+    x: Tensor
+    F: Tensor | None
+    plan: Plan
+
+    @property
+    def denoised(self) -> Tensor:
+        """D = c_skip·x + c_out·F, clipped where the plan clips; the result after the last row."""
+        if self.F is None:
+            return self.x.clone()
+        p, i = self.plan, self.call
+        D = float(p.c_skip[i] / p.scale[i]) * self.x + float(p.c_out[i]) * self.F.to(self.x.dtype)
+        return D if p.clip is None else D.clamp(*p.clip)
+
+
+def trajectory(
+    denoiser: Model,
+    plan: Plan,
+    *,
+    shape: Sequence[int],
+    seeds: Any,
+    x: Tensor | None = None,
+    noise: Tensor | torch.Generator | None = None,
+    dtype: torch.dtype = torch.float32,
+    io_dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    backend: str = "auto",
+) -> Iterator[Step]:
+    """Run one batch and yield a :class:`Step` after every network call and at the end.
+
+    Arguments as for :func:`sample`; all samples form one batch.
+    """
+    model = _matching(denoiser, plan)
+    seeds = checked_seeds(seeds)
+    batch, guidance = len(seeds), model.guidance
+    weights = None if guidance is None else guidance.weights(plan.sigma, batch)
+    runner = Runner(
+        plan,
+        shape,
+        seeds,
+        dtype=dtype,
+        io_dtype=io_dtype,
+        device=device,
+        guidance=weights,
+        noise=noise,
+        backend=backend,
+    )
+    labels = torch.as_tensor(np.array(plan.c_noise), dtype=dtype, device=device)
+    labels = labels[:, None].expand(-1, batch)
+    state = runner.start(x)
+    for call, sigma in enumerate(plan.sigma.tolist()):
+        F_uncond = None
+        if guidance is not None and weights is not None and (weights[call] != 1).any():
+            network = guidance.network or model.network
+            condition = {**model.condition, **guidance.unconditional}
+            F_uncond = _output(network(state, labels[call], **condition), runner)
+            F_uncond = F_uncond.clone()  # the next call may recycle the network's output buffer
+        F = _output(model.network(state, labels[call], **model.condition), runner)
+        yield Step(call, sigma, runner.query, F, plan)
+        state = runner.advance(F, F_uncond)
+    yield Step(plan.nfe, plan.sigma_final, state, None, plan)
+
+
+def sample(
+    denoiser: Model,
+    plan: Plan,
+    *,
+    shape: Sequence[int],
+    seeds: Any,
+    batch: int | None = None,
+    x: Tensor | None = None,
+    noise: Tensor | torch.Generator | None = None,
+    dtype: torch.dtype = torch.float32,
+    io_dtype: torch.dtype | None = None,
+    device: torch.device | str = "cpu",
+    backend: str = "auto",
+    progress: bool | Callable[[int, int], None] = False,
+    grad: bool = False,
+) -> Tensor:
+    """Draw one sample per seed: [N, *shape] of ``dtype``.
+
+    A sample's noise depends on its own seed alone, so that it is the same bits in any batch.
+
+    Args:
+        denoiser: a :class:`Denoiser`, or a function ``D(x, sigma)`` with x [B, *shape] in the EDM
+            frame and sigma [B].
+        plan: a traced sampler whose prediction is the denoiser's.
+        shape: shape of one sample.
+        seeds: N integers in [0, 2^64).
+        batch: samples per network call, all N where None.
+        x: initial states [N, *shape], noise included, of deviation ``plan.init_scale``; drawn
+            from the seeds where None.
+        noise: None for noise from the seeds; unit normals [plan.draws, N, *shape], one tensor per
+            stream; or a ``torch.Generator``, whose numbers depend on the batch.
+        dtype: of the state between calls, float32 or float64.
+        io_dtype: of the network's input and output, ``dtype`` where None.
+        device: of state and network.
+        backend: "auto", "native" or "reference".
+        progress: True for a progress bar (tqdm), or a function called with (calls done, all).
+        grad: record a graph for autograd through the network outputs.
+
+    Raises:
+        ValueError: the plan's prediction is not the denoiser's, or an argument does not fit.
+        FloatingPointError: the network returned a value that is not finite.
+    """
+    seeds = checked_seeds(seeds)
+    samples = len(seeds)
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch}, expected at least 1")
+    for name, given, axis in (("x", x, 0), ("noise", noise, 1)):
+        if isinstance(given, Tensor) and (given.ndim <= axis or given.shape[axis] != samples):
+            raise ValueError(
+                f"{name} has shape {tuple(given.shape)}, expected {samples} samples on axis {axis}"
+            )
+    model = _matching(denoiser, plan)
+    size = samples if batch is None else batch
+    starts = range(0, samples, size)
+    report, close = _reporter(progress, len(starts) * plan.nfe)
+    results = []
+    with torch.set_grad_enabled(grad):
+        for number, start in enumerate(starts):
+            stop = min(start + size, samples)
+            steps = trajectory(
+                model.batch(samples, start, stop),
+                plan,
+                shape=shape,
+                seeds=seeds[start:stop],
+                x=None if x is None else x[start:stop],
+                noise=noise[:, start:stop] if isinstance(noise, Tensor) else noise,
+                dtype=dtype,
+                io_dtype=io_dtype,
+                device=device,
+                backend=backend,
+            )
+            for step in steps:
+                report(number * plan.nfe + step.call)
+            results.append(step.x)
+    close()
+    return torch.cat(results) if len(results) > 1 else results[0]
+
+
+def _matching(denoiser: Model, plan: Plan) -> Denoiser:
+    """Return the denoiser, made of a bare function if need be, if it is what the plan expects."""
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan is {type(plan).__name__}, expected a Plan: pydiffcore.trace(...)")
+    model = denoiser if isinstance(denoiser, Denoiser) else Denoiser(denoiser, denoised())
+    if model.prediction.name != plan.prediction:
+        raise ValueError(
+            f"plan was traced for the prediction {plan.prediction}, but the denoiser's is "
+            f"{model.prediction.name}: trace it with that, or use plan.bind(prediction)"
+        )
+    return model
+
+
+def _output(F: Any, runner: Runner) -> Tensor:
+    """Refuse an output that the row could not read, in the network's terms."""
+    if not isinstance(F, Tensor):
+        raise TypeError(f"the network returned {type(F).__name__}, expected a torch.Tensor")
+    if F.shape != runner.shape:
+        raise ValueError(
+            f"the network returned the shape {tuple(F.shape)}, expected {tuple(runner.shape)}"
+        )
+    if F.dtype != runner.io_dtype:
+        raise TypeError(
+            f"the network returned {F.dtype} for an input of {runner.io_dtype}: pass io_dtype="
+        )
+    return F
+
+
+def _reporter(
+    progress: bool | Callable[[int, int], None], total: int
+) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """Return what to call with the number of calls done, and what to call at the end."""
+    if callable(progress):
+        return lambda done: progress(done, total), lambda: None
+    if not progress:
+        return lambda done: None, lambda: None
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        raise ImportError("progress=True needs tqdm: pip install 'pydiffcore[digits]'") from None
+    bar = tqdm(total=total, unit="call")
+    return lambda done: bar.update(done - bar.n) and None, bar.close

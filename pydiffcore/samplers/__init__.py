@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Samplers: plain functions ``(x, denoise, levels, noise, **options)``, one family per file.
+
+They run on symbols (to be traced into a plan), on torch tensors (unfused: the oracle of the fused
+run) and on NumPy arrays, and see the EDM frame x = x0 + σ z.  ``denoise(x, sigma)`` returns D,
+``levels.steps()`` the pairs (σ, σ_next), ``noise()`` a fresh unit normal.
+"""
+
+from pydiffcore.samplers.dpmpp import dpmpp_2m as dpmpp_2m
+from pydiffcore.samplers.dpmpp import dpmpp_2m_sde as dpmpp_2m_sde
+from pydiffcore.samplers.euler import ancestral as ancestral
+from pydiffcore.samplers.euler import ddim as ddim
+from pydiffcore.samplers.euler import ddpm as ddpm
+from pydiffcore.samplers.euler import euler as euler
+from pydiffcore.samplers.heun import heun as heun
+from pydiffcore.samplers.langevin import langevin as langevin
+from pydiffcore.samplers.lms import lms as lms
+from pydiffcore.samplers.probability_flow import pf_euler as pf_euler
+from pydiffcore.samplers.probability_flow import pf_heun as pf_heun
+from pydiffcore.samplers.sde import euler_maruyama as euler_maruyama
+from pydiffcore.samplers.sde import reverse_diffusion as reverse_diffusion

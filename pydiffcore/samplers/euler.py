@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""First-order samplers: Euler, which is DDIM, and its stochastic forms, which are DDPM."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydiffcore.levels import Levels
+from pydiffcore.samplers.denoise import with_raw
+
+__all__ = ["ancestral", "ddim", "ddpm", "euler"]
+
+
+def euler(x: Any, denoise: Any, levels: Levels, noise: Any) -> Any:
+    """Euler's method for the probability-flow ODE dx/dσ = (x − D)/σ.
+
+    Karras et al. 2022 (arXiv 2206.00364), eq. 4; with σ = sigma/alpha it is DDIM at eta = 0.
+    """
+    for sigma, sigma_next in levels.steps():
+        d = (x - denoise(x, sigma)) / sigma
+        x = x + (sigma_next - sigma) * d
+    return x
+
+
+def split(sigma: float, sigma_next: float, eta: float) -> tuple[float, float]:
+    """Return (σ_down, σ_up) with σ_down² + σ_up² = σ_next² and σ_up the posterior's deviation.
+
+    σ_up = eta·σ_next·sqrt(σ² − σ_next²)/σ: DDIM's eq. 16 (arXiv 2010.02502) in the EDM frame.
+    """
+    up = eta * sigma_next * math.sqrt((sigma - sigma_next) * (sigma + sigma_next)) / sigma
+    if up > sigma_next:
+        raise ValueError(f"eta is {eta}: the noise {up} exceeds the level {sigma_next} it must reach")
+    return math.sqrt((sigma_next - up) * (sigma_next + up)), up
+
+
+def ancestral(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 1.0) -> Any:
+    """Ancestral sampling: x' = D + (σ_down/σ)(x − D) + σ_up·z, the DDPM posterior at eta = 1.
+
+    Ho et al. 2020 (arXiv 2006.11239), eq. 6 and 7 with the variance β̃.
+
+    Args:
+        eta: share of the posterior's noise that is drawn afresh; 0 is Euler.
+    """
+    for sigma, sigma_next in levels.steps():
+        down, up = split(sigma, sigma_next, eta)
+        D = denoise(x, sigma)
+        x = D + (down / sigma) * (x - D)
+        if up > 0:
+            x = x + up * noise()
+    return x
+
+
+def ddim(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 0.0) -> Any:
+    """DDIM: x' = D + σ_down·ε + σ_up·z with ε the noise that the network itself predicted.
+
+    It differs from :func:`ancestral` only where D is clipped: ε keeps the unclipped D.
+    Song et al. 2021 (arXiv 2010.02502), eq. 12 and 16.
+
+    Args:
+        eta: 0 is deterministic, 1 has DDPM's variance β̃.
+    """
+    for sigma, sigma_next in levels.steps():
+        down, up = split(sigma, sigma_next, eta)
+        D, raw = with_raw(denoise, x, sigma)
+        x = D + (down / sigma) * (x - raw)
+        if up > 0:
+            x = x + up * noise()
+    return x
+
+
+def ddpm(x: Any, denoise: Any, levels: Levels, noise: Any, *, variance: str = "small") -> Any:
+    """DDPM's reverse chain: the posterior's mean, with its variance β̃ or the larger β.
+
+    x' = D + (σ_next/σ)²(x − D) + s·z; s = σ_next·sqrt(σ² − σ_next²)/σ for "small" and
+    s = sqrt((σ² − σ_next²)(1 + σ_next²)/(1 + σ²)) for "large", β of the VP frame.
+    Ho et al. 2020 (arXiv 2006.11239), eq. 7 and section 3.2.
+
+    Args:
+        variance: "small" (β̃) or "large" (β); the step to σ = 0 draws nothing.
+    """
+    if variance not in ("small", "large"):
+        raise ValueError(f"variance is {variance!r}, expected 'small' or 'large'")
+    for sigma, sigma_next in levels.steps():
+        ratio = sigma_next / sigma
+        D = denoise(x, sigma)
+        x = D + ratio**2 * (x - D)
+        if sigma_next > 0:
+            gap = math.sqrt((sigma - sigma_next) * (sigma + sigma_next))
+            small = gap * ratio
+            large = gap * math.sqrt((1 + sigma_next**2) / (1 + sigma**2))
+            x = x + (small if variance == "small" else large) * noise()
+    return x
