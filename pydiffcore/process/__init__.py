@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Processes: x_t = alpha(t) x0 + sigma(t) eps as functions of time; see process/core.py."""
 
-from pydiffcore.process.continuous import edm, flow, sub_vp, ve, vp
+from pydiffcore.process.continuous import edm, flow, sub_vp, ve, ve_sqrt, vp
 from pydiffcore.process.core import Curve, Process
 from pydiffcore.process.tables import (
     cosine_betas,
@@ -25,5 +25,6 @@ __all__ = [
     "scaled_linear_betas",
     "sub_vp",
     "ve",
+    "ve_sqrt",
     "vp",
 ]

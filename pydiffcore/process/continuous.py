@@ -194,6 +194,45 @@ def ve(sigma_min: float = 0.02, sigma_max: float = 100.0, label: str = "log") ->
     )
 
 
+def ve_sqrt(sigma_min: float = 0.02, sigma_max: float = 100.0) -> Process:
+    """Variance-exploding process whose variance is the time: x_t = x0 + w_t, Brownian motion.
+
+    alpha = 1, level = sqrt(t), f = 0, g = 1.  The label is ln(level / 2).  Level 0 is at t = 0.
+
+    Args:
+        sigma_min, sigma_max: levels between which sampling runs by default.
+
+    Raises:
+        ValueError: unless 0 < sigma_min < sigma_max.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1, column VE.
+    """
+    low, high = _ordered("sigma_min", sigma_min, "sigma_max", sigma_max)
+
+    def d_level(t: ArrayLike) -> Any:
+        with np.errstate(divide="ignore"):
+            return 0.5 / np.sqrt(as_float64(t))
+
+    def label(t: ArrayLike) -> Any:
+        with np.errstate(divide="ignore"):
+            return np.log(0.5 * np.sqrt(as_float64(t)))
+
+    return Process(
+        name=f"ve_sqrt(sigma_min={low!r}, sigma_max={high!r})",
+        alpha=_ones,
+        sigma=lambda t: np.sqrt(as_float64(t)),
+        level=lambda t: np.sqrt(as_float64(t)),
+        time=lambda sigma: as_float64(sigma) ** 2,
+        alpha_at=_ones,
+        d_alpha=_zeros,
+        d_level=d_level,
+        diffusion=_ones,
+        label=label,
+        t_min=low**2,
+        t_max=high**2,
+    )
+
+
 def edm() -> Process:
     """Return the EDM process: time is the level, alpha = 1, level = t, g = sqrt(2 t).
 

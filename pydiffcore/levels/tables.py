@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Levels taken from the table of a discrete process.
+
+N is the number of entries, t an index 0 .. N-1.  The spacings trailing, leading and linspace are
+those of table 2 of Lin et al. 2024 (arXiv 2305.08891) with the rounding that the schedulers of the
+diffusers library use, so that a network sees the same labels there and here.
+"""
+
+import numpy as np
+
+from pydiffcore import process as processes
+from pydiffcore.levels.core import FloatArray, Levels, assemble, bounds, ramp, step_count
+from pydiffcore.process import Process
+
+
+def iddpm(
+    n: int,
+    sigma_min: float = 0.002,
+    sigma_max: float = 81.0,
+    process: Process | None = None,
+    final_zero: bool = True,
+) -> Levels:
+    """Levels of the iDDPM column of EDM's table 1: evenly indexed entries of its table u_j.
+
+    sigma_i = v_k, k = floor(i (m-1) / (n-1) + 1/2), where v_0 > ... > v_{m-1} are the entries of
+    u_j within [sigma_min, sigma_max].  The default range of the default table starts at j0 = 8.
+
+    Args:
+        n: number of steps, at most the number of entries in the range.
+        sigma_min, sigma_max: range of the entries used.
+        process: a tabulated process whose levels are u_j; iddpm() by default.
+        final_zero: end at 0 (and count that step) or at the last entry.
+
+    Raises:
+        ValueError: for n out of range, an empty range, or a process without a table.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+    """
+    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    process = process or processes.iddpm()
+    table = _table(process)[::-1]
+    table = table[(table >= low) & (table <= high)]
+    r = ramp(n, final_zero)
+    if r.size > table.size:
+        raise ValueError(
+            f"n = {n} asks for {r.size} levels, but {process.name} has {table.size} entries "
+            f"between sigma_min = {low!r} and sigma_max = {high!r}"
+        )
+    sigma = table[np.floor(r * (table.size - 1) + 0.5).astype(np.int64)]
+    name = f"iddpm(n={n}, sigma_min={low!r}, sigma_max={high!r}, process={process.name})"
+    return assemble(sigma, final_zero, process, name)
+
+
+def _table(process: Process) -> FloatArray:
+    if process.size is None:
+        raise ValueError(f"process must be tabulated (discrete or iddpm), got {process.name}")
+    return np.asarray(process.level(np.arange(process.size)))
+
+
+def _at(t: FloatArray, table: FloatArray, final_zero: bool, process: Process, name: str) -> Levels:
+    if t[0] > table.size - 1:
+        raise ValueError(f"{name} starts at index {t[0]:g}, past the last entry {table.size - 1}")
+    whole = t.astype(np.int64)
+    sigma = table[whole]
+    fractional = t != whole
+    if fractional.any():
+        sigma[fractional] = np.interp(t[fractional], np.arange(table.size), table)
+    full = np.append(sigma, 0.0 if final_zero else table[0])
+    return Levels(full, process, name if final_zero else f"{name[:-1]}, final_zero=False)")
+
+
+def _at_most(n: int, table: FloatArray, process: Process) -> int:
+    if step_count(n) > table.size:
+        raise ValueError(f"n must be at most the {table.size} entries of {process.name}, got {n}")
+    return int(n)
+
+
+def trailing(n: int, process: Process, final_zero: bool = True) -> Levels:
+    """Levels of the indices t_i = round(N (1 - i / n)) - 1: the last entry comes first.
+
+    Args:
+        n: number of steps, at most N.
+        process: a tabulated process.
+        final_zero: end at 0, or at the lowest level of the table.
+
+    Raises:
+        ValueError: for n out of range, a process without a table, or a first level that is infinite
+            (zero terminal signal).
+
+    Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
+    """
+    table = _table(process)
+    n = _at_most(n, table, process)
+    t = np.round(table.size - np.arange(n) * (table.size / n)) - 1.0
+    return _at(t, table, final_zero, process, f"trailing(n={n}, process={process.name})")
+
+
+def leading(
+    n: int,
+    process: Process,
+    steps_offset: int = 0,
+    drop_last: bool = False,
+    final_zero: bool = True,
+) -> Levels:
+    """Levels of the indices t_i = (n - 1 - i) floor(N / n) + steps_offset.
+
+    Args:
+        n: number of steps, at most N.
+        process: a tabulated process.
+        steps_offset: added to every index.
+        drop_last: make n + 1 indices, (n - i) floor(N / (n + 1)) + steps_offset, and leave out the
+            lowest, as diffusers' DPMSolverMultistep does.
+        final_zero: end at 0, or at the lowest level of the table.
+
+    Raises:
+        ValueError: for n out of range, a process without a table, or an index outside it.
+
+    Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
+    """
+    table = _table(process)
+    n = _at_most(n, table, process)
+    if isinstance(steps_offset, bool) or not isinstance(steps_offset, int) or steps_offset < 0:
+        raise ValueError(f"steps_offset must be a whole number from 0, got {steps_offset!r}")
+    stride = table.size // (n + 1 if drop_last else n)
+    t = (np.arange(n, dtype=np.float64)[::-1] + drop_last) * stride + steps_offset
+    name = f"leading(n={n}, process={process.name}, steps_offset={steps_offset}"
+    return _at(t, table, final_zero, process, f"{name}, drop_last={bool(drop_last)})")
+
+
+def linspace(
+    n: int,
+    process: Process,
+    drop_last: bool = False,
+    rounded: bool = True,
+    final_zero: bool = True,
+) -> Levels:
+    """Levels of n indices spaced evenly from N - 1 to 0, both included; only N - 1 for n = 1.
+
+    Args:
+        n: number of steps, at most N.
+        process: a tabulated process.
+        drop_last: make n + 1 indices and leave out 0, as diffusers' DPMSolverMultistep does.
+        rounded: round to whole indices, as diffusers' DDIM, DDPM and DPMSolverMultistep do; with
+            rounded=False levels between entries are interpolated linearly, as its Euler does (the
+            time of such a level then differs from the index, as time() interpolates in log level).
+        final_zero: end at 0, or at the lowest level of the table.
+
+    Raises:
+        ValueError: for n out of range or a process without a table.
+
+    Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
+    """
+    table = _table(process)
+    n = _at_most(n, table, process)
+    t = np.linspace(0.0, table.size - 1.0, n + 1 if drop_last else n)[::-1]
+    t = t[:n]
+    t = np.round(t) if rounded else t
+    name = f"linspace(n={n}, process={process.name}, drop_last={bool(drop_last)}"
+    return _at(t, table, final_zero, process, f"{name}, rounded={bool(rounded)})")
