@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// pydiffcore._core: addresses and sizes from Python to the C interface. Checks live in the one
+// Python file that imports this module.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <memory>
+
+#include "pydiffcore/capi.h"
+
+namespace py = pybind11;
+
+namespace {
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+constexpr int64_t kWorthReleasing = 16384;  // elements; below, the GIL costs more than it gives
+
+// A program and the Python object that owns the tensors it borrows.
+struct Bound {
+  pdc_program* program;
+  PyObject* owner;
+};
+
+void destroy(PyObject* capsule) {
+  Bound* bound = static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_program"));
+  pdc_program_destroy(bound->program);
+  Py_DECREF(bound->owner);
+  delete bound;
+}
+
+// advance(row, F, unconditional, noise): a plain C function, since pybind11's argument conversion
+// costs several times the row of a small tensor.
+PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
+  if (count != 4) {
+    PyErr_SetString(PyExc_TypeError, "advance takes row, F, unconditional, noise");
+    return nullptr;
+  }
+  const long long row = PyLong_AsLongLong(args[0]);
+  void* const F = PyLong_AsVoidPtr(args[1]);
+  void* const unconditional = PyLong_AsVoidPtr(args[2]);
+  void* const noise = PyLong_AsVoidPtr(args[3]);
+  if (PyErr_Occurred()) return nullptr;
+  pdc_program* const program =
+      static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_program"))->program;
+  int status;
+  if (pdc_program_elements(program) < kWorthReleasing) {
+    status = pdc_program_advance(program, row, F, unconditional, noise);
+  } else {
+    Py_BEGIN_ALLOW_THREADS
+    status = pdc_program_advance(program, row, F, unconditional, noise);
+    Py_END_ALLOW_THREADS
+  }
+  return PyLong_FromLong(status);
+}
+
+PyMethodDef advance_definition = {
+    "advance", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance)), METH_FASTCALL,
+    nullptr};
+
+py::object program(py::object owner, int registers, int draws, Array<int32_t> registers_in,
+                   Array<int32_t> registers_out, Array<int32_t> draws_of_row, Array<double> A,
+                   Array<double> f, Array<double> d, Array<double> S, Array<uint32_t> stream,
+                   Array<uint32_t> purpose, Array<double> c_skip, Array<double> c_out,
+                   Array<double> c_in, py::object guidance, py::object clip, int64_t samples,
+                   int64_t size, int state_dtype, int input_dtype, uintptr_t state, uintptr_t input,
+                   Array<uint64_t> seeds) {
+  pdc_table table = {};
+  table.rows = static_cast<int32_t>(registers_in.size());
+  table.registers = registers;
+  table.draws = draws;
+  table.registers_in = registers_in.data();
+  table.registers_out = registers_out.data();
+  table.draws_of_row = draws_of_row.data();
+  table.A = A.data();
+  table.f = f.data();
+  table.d = d.data();
+  table.S = S.data();
+  table.stream = stream.data();
+  table.purpose = purpose.data();
+  table.c_skip = c_skip.data();
+  table.c_out = c_out.data();
+  table.c_in = c_in.data();
+  Array<double> w;
+  if (!guidance.is_none()) {
+    w = guidance.cast<Array<double>>();
+    table.guidance = w.data();
+    table.guidance_per_sample = w.ndim() == 2;
+  }
+  if (!clip.is_none()) {
+    const auto bounds = clip.cast<std::pair<double, double>>();
+    table.clip = 1;
+    table.low = bounds.first;
+    table.high = bounds.second;
+  }
+  const pdc_tensors tensors = {samples,
+                               size,
+                               state_dtype,
+                               input_dtype,
+                               reinterpret_cast<void*>(state),
+                               reinterpret_cast<void*>(input),
+                               seeds.data()};
+  pdc_program* const created = pdc_program_create(&table, &tensors);
+  if (!created) throw py::value_error("the table or the tensors are out of range");
+  Bound* const bound = new Bound{created, owner.inc_ref().ptr()};
+  const auto capsule =
+      py::reinterpret_steal<py::object>(PyCapsule_New(bound, "pdc_program", destroy));
+  return py::reinterpret_steal<py::object>(
+      PyCFunction_NewEx(&advance_definition, capsule.ptr(), nullptr));
+}
+
+int normal(uintptr_t out, int dtype, int64_t size, Array<uint64_t> seeds, uint32_t purpose,
+           uint32_t stream) {
+  const int64_t samples = seeds.size();
+  const uint64_t* const keys = seeds.data();
+  py::gil_scoped_release release;
+  return pdc_normal(reinterpret_cast<void*>(out), dtype, samples, size, keys, purpose, stream);
+}
+
+int corrupt(uintptr_t images, int image_dtype, uintptr_t input, int input_dtype, uintptr_t target,
+            int64_t size, Array<float> coefficients, Array<uint64_t> seeds, uint32_t purpose,
+            uint32_t stream) {
+  const pdc_corruption c = {seeds.size(),
+                            size,
+                            image_dtype,
+                            input_dtype,
+                            reinterpret_cast<const void*>(images),
+                            coefficients.data(),
+                            seeds.data(),
+                            purpose,
+                            stream,
+                            reinterpret_cast<void*>(input),
+                            reinterpret_cast<float*>(target)};
+  py::gil_scoped_release release;
+  return pdc_corrupt(&c);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, module) {
+  module.def("version", &pdc_version);
+  module.def("target", &pdc_target);
+  module.def("targets", &pdc_targets);
+  module.def("threads", &pdc_threads);
+  module.def("openmp_library", &pdc_openmp_library);
+  module.def("cuda", [] { return false; });
+  module.def("program", &program);
+  module.def("normal", &normal);
+  module.def("corrupt", &corrupt);
+}

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+#define PDC_TARGET avx2
+#include "body.inl"

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+#define PDC_TARGET avx512
+#include "body.inl"

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels, compiled once for each instruction set. No std templates: their instances would be
+// weak symbols, of which the linker keeps one for all targets.
+#include "kernels.h"
+#include "lanes.h"
+#include "pydiffcore/capi.h"
+#include "pydiffcore/convert.h"
+#include "pydiffcore/corruption.h"
+#include "pydiffcore/normal.h"
+#include "pydiffcore/row.h"
+
+#include "memory.inl"
+#include "noise.inl"
+#include "row.inl"
+#include "corruption.inl"
+
+namespace pdc {
+namespace PDC_TARGET {
+
+extern const Kernels kernels;
+#define PDC_NAME_OF(target) #target
+#define PDC_NAME(target) PDC_NAME_OF(target)
+const Kernels kernels = {PDC_NAME(PDC_TARGET), normal_kernel, row_kernel, corruption_kernel};
+
+}  // namespace PDC_TARGET
+}  // namespace pdc

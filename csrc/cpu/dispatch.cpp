@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instruction set, chosen once: the best that runs here, or the one PYDIFFCORE_TARGET names.
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+namespace pdc {
+namespace baseline {
+extern const Kernels kernels;
+}
+#if defined(__x86_64__)
+namespace avx2 {
+extern const Kernels kernels;
+}
+namespace avx512 {
+extern const Kernels kernels;
+}
+#elif defined(__aarch64__)
+namespace neon {
+extern const Kernels kernels;
+}
+#endif
+
+namespace {
+
+struct Candidate {
+  const Kernels* kernels;
+  bool runs;
+};
+
+const Kernels* choose() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool f16c = __builtin_cpu_supports("f16c");
+  const bool avx2 = f16c && __builtin_cpu_supports("avx2");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  const Candidate candidates[] = {
+      {&avx512::kernels, avx512}, {&avx2::kernels, avx2}, {&baseline::kernels, true}};
+#elif defined(__aarch64__)
+  const Candidate candidates[] = {{&neon::kernels, true}, {&baseline::kernels, true}};
+#else
+  const Candidate candidates[] = {{&baseline::kernels, true}};
+#endif
+  const char* wanted = getenv("PYDIFFCORE_TARGET");
+  const bool any = !wanted || !*wanted;
+  for (const Candidate& c : candidates)
+    if (c.runs && (any || !strcmp(wanted, c.kernels->name))) return c.kernels;
+  return nullptr;
+}
+
+}  // namespace
+
+const Kernels* kernels() {
+  static const Kernels* const chosen = choose();
+  return chosen;
+}
+
+Layout layout_of(int64_t samples, int64_t size) {
+  Layout layout = {samples, size, 0, 1, 1, size};
+  if (samples == 0 || size == 0) return layout;
+  if (size > kTile) {
+    layout.tiles_per_sample = (size + kTile - 1) / kTile;
+    // Near-equal tiles, each but the last made of whole vectors of blocks on every target.
+    const int64_t equal = (size + layout.tiles_per_sample - 1) / layout.tiles_per_sample;
+    layout.length = (equal + 31) / 32 * 32;
+    layout.tiles_per_sample = (size + layout.length - 1) / layout.length;
+    layout.tiles = samples * layout.tiles_per_sample;
+  } else {
+    layout.group = size <= 2 ? kTile / size : kTile / ((size + 3) / 4 * 4);
+    layout.tiles = (samples + layout.group - 1) / layout.group;
+  }
+  return layout;
+}
+
+}  // namespace pdc

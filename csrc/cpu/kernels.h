@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What every instruction set provides: three functions over a range of tiles, and their operands.
+#pragma once
+#include <stdint.h>
+
+namespace pdc {
+
+// Work is cut into tiles that start on a Philox block and whose operands stay in the first cache:
+// parts of one sample, or as many whole small samples as fill one.
+constexpr int kTile = 512;
+
+struct Layout {
+  int64_t samples, size;
+  int64_t tiles;             // of the whole batch
+  int64_t tiles_per_sample;  // 1 when samples are grouped
+  int64_t group;             // samples of a tile, 1 when a sample has many tiles
+  int64_t length;            // elements of a sample in a tile
+};
+
+struct NormalCall {
+  Layout layout;
+  const uint64_t* seeds;
+  uint32_t purpose, stream;
+  int dtype;
+  void* out;
+};
+
+struct RowCall {
+  Layout layout;
+  const uint64_t* seeds;
+  const void* row;         // Row<float> or Row<double> of the target's namespace: one layout
+  const double* guidance;  // w, or w of each sample; NULL: not guided
+  int64_t guidance_stride;
+  int state_dtype, input_dtype;
+  void* state;
+  void* input;
+  const void* F;
+  const void* unconditional;
+  const void* noise;
+};
+
+struct CorruptionCall {
+  Layout layout;
+  const uint64_t* seeds;
+  uint32_t purpose, stream;
+  int image_dtype, input_dtype;
+  const void* images;
+  const float* coefficients;
+  void* input;
+  float* target;
+};
+
+// Each works on tiles [begin, end). The row returns whether F held a value that is not finite.
+struct Kernels {
+  const char* name;
+  void (*normal)(const NormalCall&, int64_t begin, int64_t end);
+  bool (*row)(const RowCall&, int64_t begin, int64_t end);
+  void (*corrupt)(const CorruptionCall&, int64_t begin, int64_t end);
+};
+
+Layout layout_of(int64_t samples, int64_t size);
+
+// The kernels in use, NULL when PYDIFFCORE_TARGET names a target that cannot run here.
+const Kernels* kernels();
+
+}  // namespace pdc

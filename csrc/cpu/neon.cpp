@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+#define PDC_TARGET neon
+#include "body.inl"

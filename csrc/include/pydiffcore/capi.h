@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The C interface of libpydiffcore: addresses, sizes and type codes; no framework. All arrays are
+ * contiguous. A program keeps copies of its coefficients and seeds and borrows state and input. */
+#ifndef PYDIFFCORE_CAPI_H
+#define PYDIFFCORE_CAPI_H
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define PDC_API __attribute__((visibility("default")))
+#else
+#define PDC_API
+#endif
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum pdc_dtype { PDC_FLOAT32 = 0, PDC_FLOAT64 = 1, PDC_BFLOAT16 = 2, PDC_FLOAT16 = 3, PDC_UINT8 = 4 };
+
+enum pdc_status {
+  PDC_OK = 0,
+  PDC_NOT_FINITE = 1,   /* F held an infinity or a NaN; the row was executed */
+  PDC_OVERLAP = 2,      /* F or noise overlaps state or input; nothing was done */
+  PDC_NO_SUCH_ROW = 3,  /* nothing was done */
+  PDC_INVALID = 4       /* a size, type or pointer is out of range; nothing was done */
+};
+
+/* What the library is: version, instruction set in use (NULL when PYDIFFCORE_TARGET names one that
+ * cannot run here), those compiled in (space separated), threads, and its OpenMP runtime. */
+PDC_API const char* pdc_version(void);
+PDC_API const char* pdc_target(void);
+PDC_API const char* pdc_targets(void);
+PDC_API int pdc_threads(void);
+PDC_API const char* pdc_openmp_library(void);
+
+/* out[samples][size] = unit normals, element e of sample b = normal(seeds[b], purpose, stream, e).
+ * dtype: float32, float64 (the same normals, widened), bfloat16 or float16. */
+PDC_API int pdc_normal(void* out, int dtype, int64_t samples, int64_t size, const uint64_t* seeds,
+                       uint32_t purpose, uint32_t stream);
+
+/* A table of R rows with up to K registers and M draws each (K, M <= 8). */
+struct pdc_table {
+  int32_t rows, registers, draws;
+  const int32_t *registers_in, *registers_out, *draws_of_row; /* [R] */
+  const double *A;             /* [R][K][K] */
+  const double *f, *d;         /* [R][K] */
+  const double *S;             /* [R][K][M] */
+  const uint32_t *stream;      /* [R][M] */
+  const uint32_t *purpose;     /* [R][M] */
+  const double *c_skip, *c_out; /* [R], read when clip is set */
+  const double *c_in;          /* [R]; 0: the row writes no input */
+  const double *guidance;      /* NULL, or w of row r and sample b at [r * samples * g + b * g] */
+  int32_t guidance_per_sample; /* g: 1 when guidance is [R][samples], 0 when it is [R] */
+  int32_t clip;
+  double low, high;
+};
+
+struct pdc_tensors {
+  int64_t samples, size;
+  int32_t state_dtype; /* float32 or float64 */
+  int32_t input_dtype; /* of input, F and F unconditional; not uint8 */
+  void* state;         /* [K][samples][size] */
+  void* input;         /* [samples][size] */
+  const uint64_t* seeds; /* [samples] */
+};
+
+typedef struct pdc_program pdc_program;
+PDC_API pdc_program* pdc_program_create(const struct pdc_table* table,
+                                        const struct pdc_tensors* tensors);
+PDC_API void pdc_program_destroy(pdc_program* program);
+
+/* Executes one row in place. F may be exactly the input buffer. unconditional: NULL = no guidance.
+ * noise: NULL = drawn from the seeds, else [draws][samples][size] of the state's type. */
+PDC_API int pdc_program_advance(pdc_program* program, int64_t row, const void* F,
+                                const void* unconditional, const void* noise);
+/* Elements of one register: what the work of a row is proportional to. */
+PDC_API int64_t pdc_program_elements(const pdc_program* program);
+
+/* input = p x0 + q z, target = u x0 + v z; coefficients = float32 [samples][4] in that order;
+ * image_dtype uint8 (x0 = pixel / 127.5 - 1), float32, bfloat16 or float16; target is float32. */
+struct pdc_corruption {
+  int64_t samples, size;
+  int32_t image_dtype, input_dtype;
+  const void* images;
+  const float* coefficients;
+  const uint64_t* seeds;
+  uint32_t purpose, stream;
+  void* input;
+  float* target;
+};
+PDC_API int pdc_corrupt(const struct pdc_corruption* corruption);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native kernels: the one file that knows the compiled module, and all checks in front of it.
+
+A program is a table of rows bound to the tensors it updates in place; ``advance`` runs one row:
+
+    F      = u + w (c − u)                                          guided rows
+    Dc     = clamp(c_skip·reg_0 + c_out·F, low, high)               clipped rows
+    reg'_j = Σ_k A_jk reg_k + f_j F + d_j Dc + Σ_m S_jm z_m         terms added left to right
+    input' = c_in·reg'_0                                            in the network's dtype
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch  # before the compiled module: both then share the OpenMP runtime torch brings
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pydiffcore import _core
+
+__all__ = ["Program", "corrupt", "info", "normal", "program", "target", "unsupported"]
+
+MAX_REGISTERS = 8
+MAX_DRAWS = 8
+
+DTYPES = {
+    torch.float32: 0,
+    torch.float64: 1,
+    torch.bfloat16: 2,
+    torch.float16: 3,
+    torch.uint8: 4,
+}
+STATE_DTYPES = (torch.float32, torch.float64)
+IO_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A table of rows and the tensors they run on.
+
+    ``advance(row, F, unconditional, noise)`` takes addresses (0 = none) and returns 0, 1 where F
+    held a value that is not finite, 2 where an operand overlaps state or input in part (nothing
+    was done; F may be exactly the input), or 3 where there is no such row.
+    """
+
+    advance: Callable[[int, int, int, int], int]
+    state: Tensor
+    input: Tensor
+
+
+def target() -> str:
+    """Return the instruction set in use: the best of this machine, or PYDIFFCORE_TARGET's.
+
+    Raises:
+        RuntimeError: PYDIFFCORE_TARGET names a target that is unknown or cannot run here.
+    """
+    name = _core.target()
+    if name is None:
+        raise RuntimeError(
+            "PYDIFFCORE_TARGET names an instruction set that cannot run on this machine; "
+            f"compiled in are: {_core.targets()}"
+        )
+    return str(name)
+
+
+def info() -> dict[str, Any]:
+    """Return what the native core is: version, targets, threads, OpenMP runtime, CUDA, library."""
+    return {
+        "version": _core.version(),
+        "target": target(),
+        "targets": _core.targets().split(),
+        "threads": _core.threads(),
+        "openmp": _core.openmp_library(),
+        "cuda": _core.cuda(),
+        "library": str(Path(_core.__file__).parent / "libpydiffcore.so"),
+    }
+
+
+def unsupported(device_type: str, *, registers: int = 1, draws: int = 0) -> str:
+    """Return why the kernels cannot run a plan on a device, or "" where they can."""
+    if device_type != "cpu":
+        return f"there is no native kernel for device {device_type!r}"
+    if registers > MAX_REGISTERS:
+        return f"the plan has {registers} registers, the kernels take at most {MAX_REGISTERS}"
+    if draws > MAX_DRAWS:
+        return f"a row has {draws} draws, the kernels take at most {MAX_DRAWS}"
+    return ""
+
+
+def program(
+    *,
+    registers_in: Any,
+    registers_out: Any,
+    draws: Any,
+    A: Any,
+    f: Any,
+    d: Any,
+    S: Any,
+    stream: Any,
+    purpose: Any,
+    c_skip: Any,
+    c_out: Any,
+    c_in: Any,
+    clip: tuple[float, float] | None,
+    guidance: Any,
+    state: Tensor,
+    input: Tensor,
+    seeds: Any,
+) -> Program:
+    """Bind a table of R rows, K registers and M draws to the tensors of a batch.
+
+    Args:
+        registers_in, registers_out, draws: how many of each a row reads, writes, draws, [R].
+        A, f, d, S: coefficients [R, K, K], [R, K], [R, K], [R, K, M].
+        stream, purpose: of each draw, [R, M].
+        c_skip, c_out: of the clipped prediction, [R]; read where ``clip`` is set.
+        c_in: scale of the next input, [R]; 0 where the row writes none.
+        clip: bounds of the clipped prediction, or None.
+        guidance: w per row [R] or per row and sample [R, B], or None.
+        state: registers [K, B, N], float32 or float64, contiguous.
+        input: network input [B, N], float32, float64, bfloat16 or float16, contiguous.
+        seeds: one uint64 per sample, [B].
+
+    Raises:
+        TypeError, ValueError: an argument has a wrong type, shape or value.
+    """
+    _check_tensor("state", state, STATE_DTYPES, 3)
+    _check_tensor("input", input, IO_DTYPES, 2)
+    K, B, N = state.shape
+    R, M = len(np.asarray(registers_in)), np.shape(S)[-1]
+    reason = unsupported(state.device.type, registers=K, draws=M)
+    if reason:
+        raise ValueError(f"state and table do not fit the kernels: {reason}")
+    if input.shape != (B, N):
+        raise ValueError(f"input has shape {tuple(input.shape)}, expected {(B, N)} as in state")
+    if _overlap(state, input):
+        raise ValueError("input overlaps state, expected separate memory")
+    shapes = {
+        "registers_in": (R,), "registers_out": (R,), "draws": (R,), "A": (R, K, K), "f": (R, K),
+        "d": (R, K), "S": (R, K, M), "stream": (R, M), "purpose": (R, M), "c_skip": (R,),
+        "c_out": (R,), "c_in": (R,),
+    }  # fmt: skip
+    given = {
+        "registers_in": registers_in, "registers_out": registers_out, "draws": draws, "A": A,
+        "f": f, "d": d, "S": S, "stream": stream, "purpose": purpose, "c_skip": c_skip,
+        "c_out": c_out, "c_in": c_in,
+    }  # fmt: skip
+    table = {name: _array(name, given[name], shapes[name]) for name in shapes}
+    _check_counts(table, K, M)
+    target()
+    advance = _core.program(
+        (state, input), K, M, *table.values(), _weights(guidance, R, B), _bounds(clip), B, N,
+        DTYPES[state.dtype], DTYPES[input.dtype], state.data_ptr(), input.data_ptr(),
+        _array("seeds", seeds, (B,), np.uint64),
+    )  # fmt: skip
+    return Program(advance, state, input)
+
+
+def normal(out: Tensor, seeds: NDArray[np.uint64], purpose: int, stream: int) -> None:
+    """Fill ``out`` [B, N] with the unit normals of the samples' seeds."""
+    _check_tensor("out", out, IO_DTYPES, 2)
+    seeds = _array("seeds", seeds, (len(out),), np.uint64)
+    target()
+    _done(_core.normal(out.data_ptr(), DTYPES[out.dtype], out.shape[1], seeds, purpose, stream))
+
+
+def corrupt(
+    images: Tensor,
+    coefficients: NDArray[np.float32],
+    seeds: NDArray[np.uint64],
+    input: Tensor,
+    target_: Tensor,
+    *,
+    purpose: int,
+    stream: int,
+) -> None:
+    """Write input = p·x0 + q·z and target = u·x0 + v·z for coefficients (p, q, u, v) [B, 4].
+
+    images [B, N] are uint8 (x0 = pixel / 127.5 − 1), float32, bfloat16 or float16.
+    """
+    _check_tensor("images", images, (*IO_DTYPES, torch.uint8), 2)
+    _check_tensor("input", input, IO_DTYPES, 2)
+    _check_tensor("target", target_, (torch.float32,), 2)
+    B, N = images.shape
+    if not images.shape == input.shape == target_.shape:
+        raise ValueError("images, input and target differ in shape")
+    target()
+    status = _core.corrupt(
+        images.data_ptr(), DTYPES[images.dtype], input.data_ptr(), DTYPES[input.dtype],
+        target_.data_ptr(), N, _array("coefficients", coefficients, (B, 4), np.float32),
+        _array("seeds", seeds, (B,), np.uint64), purpose, stream,
+    )  # fmt: skip
+    _done(status)
+
+
+def _done(status: int) -> None:
+    if status:
+        raise RuntimeError(f"the native kernel refused its operands (status {status})")
+
+
+def _check_tensor(name: str, tensor: Any, dtypes: tuple[torch.dtype, ...], ndim: int) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} is {type(tensor).__name__}, expected a torch.Tensor")
+    if tensor.dtype not in dtypes:
+        raise TypeError(
+            f"{name} has dtype {tensor.dtype}, expected one of {', '.join(map(str, dtypes))}"
+        )
+    if tensor.device.type != "cpu":
+        raise ValueError(f"{name} is on {tensor.device}, expected a CPU tensor")
+    if tensor.ndim != ndim or not tensor.is_contiguous():
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)} and strides {tensor.stride()}, "
+            f"expected {ndim} contiguous axes"
+        )
+
+
+def _array(name: str, value: Any, shape: tuple[int, ...], dtype: Any = None) -> NDArray[Any]:
+    array = np.asarray(value, dtype)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    return array
+
+
+def _check_counts(table: dict[str, NDArray[Any]], K: int, M: int) -> None:
+    bounds = {"registers_in": (0, K), "registers_out": (1, K), "draws": (0, M)}
+    for name, (low, high) in bounds.items():
+        counts = table[name]
+        if len(counts) == 0 or counts.min() < low or counts.max() > high:
+            raise ValueError(f"{name} is {counts.tolist()}, expected numbers in [{low}, {high}]")
+
+
+def _weights(guidance: Any, R: int, B: int) -> NDArray[np.float64] | None:
+    if guidance is None:
+        return None
+    weights = np.asarray(guidance, np.float64)
+    if weights.shape not in ((R,), (R, B)):
+        raise ValueError(f"guidance has shape {weights.shape}, expected {(R,)} or {(R, B)}")
+    return weights
+
+
+def _bounds(clip: Any) -> tuple[float, float] | None:
+    if clip is None:
+        return None
+    low, high = map(float, clip)
+    if not low <= high:
+        raise ValueError(f"clip is {clip}, expected (low, high) with low <= high")
+    return low, high
+
+
+def _overlap(a: Tensor, b: Tensor) -> bool:
+    return (
+        a.data_ptr() < b.data_ptr() + b.nbytes
+        and b.data_ptr() < a.data_ptr() + a.nbytes
+        and a.nbytes > 0
+        and b.nbytes > 0
+    )
