@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -31,7 +30,7 @@ class Denoiser:
 
     network: Callable[..., Tensor]
     prediction: Prediction = field(default_factory=denoised)
-    condition: Mapping[str, Any] = MappingProxyType({})
+    condition: Mapping[str, Any] = field(default_factory=dict)
     guidance: Guidance | None = None
 
     def __post_init__(self) -> None:

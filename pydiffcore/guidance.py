@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ class Guidance:
     """
 
     weight: float | Tensor
-    unconditional: Mapping[str, Any] = MappingProxyType({})
+    unconditional: Mapping[str, Any] = field(default_factory=dict)
     interval: tuple[float, float] = (0.0, float("inf"))
     network: Any = None
 

@@ -7,11 +7,12 @@ passes find it, both linear in the number of calls:
 * *forward*, what can be reached: of the symbols that are still read after a call, the first
   linearly independent ones (the query first) are the candidates ``R_s``, and each of them is
   ``P·R_{s-1} + q·D + g·z``;
-* *backward*, what is read: the registers of a call are the functionals of ``R_s`` that later rows
-  and the query itself apply.  Where as many are read as can be reached, the sampler's own
-  variables are the registers; only where fewer are read are they mixed.
+* *backward*, what is read: the rank of the functionals of ``R_s`` that later rows and the query
+  itself apply is the smallest number of registers that any implementation could have there.
 
-The rank that remains is the smallest number of registers that any implementation could have.
+The registers are the sampler's own variables wherever these are no more than the plan needs
+anyway, and mixtures of them only where that saves a register: a mixture can be badly scaled (at
+the end of a run of LMS, where fewer and fewer slopes are read, by a factor of 10⁴).
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def compile_tape(tape: Tape, output: int) -> dict[str, Any]:
         output: index of the node that the sampler returned.
     """
     steps = _reachable(tape, output)
-    chosen = _read(steps)
-    return _rows(steps, chosen)
+    fewest = _read(steps, own_up_to=0)
+    K = max(len(c) for c in fewest)
+    own = _read(steps, own_up_to=K)
+    return _rows(steps, own if max(len(c) for c in own) == K else fewest)
 
 
 def _liveness(tape: Tape, output: int) -> tuple[set[int], list[list[int]]]:
@@ -159,15 +162,18 @@ def _atom(node: Node, width: int, draws: list[int], size: int) -> Vector:
     return vector
 
 
-def _read(steps: list[Step]) -> list[Vector]:
-    """Backward pass: for each call the functionals of the candidates that are kept."""
+def _read(steps: list[Step], own_up_to: int) -> list[Vector]:
+    """Backward pass: for each call the functionals of the candidates that are kept.
+
+    Up to ``own_up_to`` candidates are kept as they are; more are mixed where fewer are read.
+    """
     chosen: list[Vector] = [np.eye(1, len(steps[-1].P))]
     for step in reversed(steps[1:]):
         reads = chosen[-1] @ step.P
         width = reads.shape[1]
         own = np.eye(width)
         spanned = [own[0], *reads]
-        rank = len(_independent(spanned, limit=width))
+        rank = width if width <= own_up_to else len(_independent(spanned, limit=width))
         if rank == width:
             chosen.append(own)
             continue

@@ -25,28 +25,28 @@ class Marginal(NamedTuple):
     amplification: NDArray[np.float64]
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def push(plan: Plan) -> Marginal:
     """Return what the plan's queries are made of, given the exact x0 at every call."""
     n, K = plan.nfe, plan.A.shape[1]
     start = plan.scale_init
-    mean = np.zeros(K)
-    covariance = np.zeros((K, K))
-    mean[0], covariance[0, 0] = start, (start * plan.sigma_init) ** 2
+    mean, L = np.zeros(K), np.zeros((K, K))  # noise covariance L·Lᵀ, kept as its root
+    mean[0], L[0, 0] = start, start * plan.sigma_init
     x0_error, noise_ratio, amplification = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
     sigma = [*plan.sigma.tolist(), plan.sigma_final]
     D = plan.B + plan.B_raw
-    for row in range(n + 1):
+    for row in range(n + 1):  # a divergent plan overflows here, which its figures then show
         A, S, k = plan.A[row], plan.S[row], plan.registers_out[row]
-        size = np.sqrt(mean**2 + covariance.diagonal())
+        size = np.sqrt(mean**2 + (L * L).sum(axis=1))
         terms = np.abs(A) @ size + np.abs(S).sum(axis=1)
         if row > 0:
             terms = terms + np.abs(plan.B[row]) + np.abs(plan.B_raw[row])
         mean = A @ mean + D[row]
-        covariance = A @ covariance @ A.T + S @ S.T
-        total = np.sqrt(mean**2 + covariance.diagonal())[:k]
+        L = np.linalg.qr(np.concatenate([A @ L, S], axis=1).T, mode="r").T
+        noise = np.sqrt((L * L).sum(axis=1))
+        total = np.hypot(mean, noise)[:k]
         amplification[row] = (terms[:k] / np.maximum(total, 1e-300)).max()
-        scale = plan.scale[row]
-        deviation = np.sqrt(covariance[0, 0]) / scale
-        x0_error[row] = abs(mean[0] / scale - 1)
+        deviation = noise[0] / plan.scale[row]
+        x0_error[row] = abs(mean[0] / plan.scale[row] - 1)
         noise_ratio[row] = deviation / sigma[row] if sigma[row] > 0 else 1 + deviation
     return Marginal(x0_error, noise_ratio, amplification)

@@ -13,13 +13,14 @@ __all__ = ["ancestral", "ddim", "ddpm", "euler"]
 
 
 def euler(x: Any, denoise: Any, levels: Levels, noise: Any) -> Any:
-    """Euler's method for the probability-flow ODE dx/dσ = (x − D)/σ.
+    """Euler's method for dx/dσ = (x − D)/σ: x' = x + (σ_next − σ)(x − D)/σ.
 
+    Written as D + (σ_next/σ)(x − D), which loses no digits when σ_next is far below σ.
     Karras et al. 2022 (arXiv 2206.00364), eq. 4; with σ = sigma/alpha it is DDIM at eta = 0.
     """
     for sigma, sigma_next in levels.steps():
-        d = (x - denoise(x, sigma)) / sigma
-        x = x + (sigma_next - sigma) * d
+        D = denoise(x, sigma)
+        x = D + (sigma_next / sigma) * (x - D)
     return x
 
 

@@ -37,9 +37,10 @@ def heun(
         sigma_hat = sigma * (1 + gamma)
         if gamma > 0:
             x = x + s_noise * math.sqrt(sigma_hat**2 - sigma**2) * noise()
-        d = (x - denoise(x, sigma_hat)) / sigma_hat
-        x_next = x + (sigma_next - sigma_hat) * d
+        D = denoise(x, sigma_hat)
+        x_next = D + (sigma_next / sigma_hat) * (x - D)  # Euler's step
         if sigma_next > 0:
+            d = (x - D) / sigma_hat
             d_next = (x_next - denoise(x_next, sigma_next)) / sigma_next
             x_next = x + (sigma_next - sigma_hat) / 2 * (d + d_next)
         x = x_next

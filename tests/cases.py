@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every sampler once: name, function, options, and the levels it is meant for.
+
+A new sampler is tested by one line in CASES.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydiffcore import levels, process, samplers
+
+VP, VE, SUB_VP, FLOW = process.vp(), process.ve(), process.sub_vp(), process.flow()
+
+
+def karras(n, sigma_max=80.0):
+    return levels.karras(n, sigma_min=0.02, sigma_max=sigma_max)
+
+
+def vp_uniform(n, sigma_max=80.0):
+    t_max = float(VP.time(sigma_max))
+    return levels.uniform_t(n, VP, t_max=min(t_max, 1.0))
+
+
+def ve_geometric(n, sigma_max=80.0):
+    return levels.uniform_t(n + 1, VE, t_max=float(VE.time(sigma_max)), final_zero=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One sampler with options; ``order`` where it is deterministic; ``exact`` marginals or not."""
+
+    sampler: Any
+    options: dict = field(default_factory=dict)
+    order: int | None = None
+    exact: bool = True
+    levels: Any = karras
+    registers: int = 1
+
+    @property
+    def id(self):
+        given = ",".join(f"{k}={getattr(v, 'name', v)}" for k, v in self.options.items())
+        return f"{self.sampler.__name__}({given})"
+
+
+s = samplers
+CASES = [
+    Case(s.euler, order=1),
+    Case(s.ddim, order=1),
+    Case(s.ddim, {"eta": 0.5}),
+    Case(s.ddim, {"eta": 1.0}),
+    Case(s.ancestral),
+    Case(s.ddpm),
+    Case(s.ddpm, {"variance": "large"}, exact=False),
+    Case(s.heun, order=2, registers=2),
+    Case(s.heun, {"churn": 20.0}, registers=2),
+    Case(s.heun, {"churn": 20.0, "s_noise": 1.003}, exact=False, registers=2),
+    Case(s.dpmpp_2m, order=2, registers=2),
+    Case(s.dpmpp_2m_sde, registers=2),
+    Case(s.dpmpp_2m_sde, {"eta": 0.5}, registers=2),
+    Case(s.lms, order=4, registers=4),
+    Case(s.langevin, {"step": 1e-5, "repeats": 3}, exact=False),
+    Case(s.euler_maruyama, {"process": VP}, exact=False, levels=vp_uniform),
+    Case(s.euler_maruyama, {"process": SUB_VP}, exact=False, levels=vp_uniform),
+    Case(s.euler_maruyama, {"process": VE}, exact=False, levels=ve_geometric),
+    Case(s.reverse_diffusion, {"process": VP}, exact=False, levels=vp_uniform),
+    Case(s.reverse_diffusion, {"process": VE}, exact=False, levels=ve_geometric),
+    Case(s.pf_euler, {"process": VP}, order=1, exact=False, levels=vp_uniform),
+    Case(s.pf_heun, {"process": VP}, order=2, exact=False, levels=vp_uniform, registers=2),
+    Case(
+        s.pf_heun,
+        {"process": VE, "stage": 0.5},
+        order=2,
+        exact=False,
+        levels=ve_geometric,
+        registers=2,
+    ),
+]
+EXACT = [case for case in CASES if case.exact]
+STOCHASTIC = [case for case in CASES if case.order is None]
+
+
+def ids(cases):
+    return [case.id for case in cases]
