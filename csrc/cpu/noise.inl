@@ -33,18 +33,42 @@ PDC_HD Tile tile_of(const Layout& layout, int64_t index) {
   return tile;
 }
 
-// Room for a tile of normals and the part of a last vector that sticks out.
-constexpr int kNormals = kTile + 4 * Lanes::blocks * 2;
-constexpr int kKeys = kTile + 4 * Lanes::blocks;
+// A tile of normals in whole groups of vectors: up to one group sticks out of the last sample.
+constexpr int kGroup = 4;  // vectors whose rounds interleave, to hide the latency of the products
+constexpr int kBlocks = kTile / 4 + kGroup * Lanes::blocks;
+constexpr int kNormals = 4 * kBlocks;
+constexpr int kKeys = kTile + 2 * kGroup * Lanes::blocks;
 
 // Low halves of a and b as neighbouring 32-bit lanes.
 PDC_HD Lanes::U join(Lanes::W a, Lanes::W b) {
   return (Lanes::U)((a & 0xFFFFFFFFull) | (b << 32));
 }
 
-PDC_HD void store_blocks(float* z, const Words<Lanes::W>& w) {
-  const Pair<Lanes::F> pair = box_muller<Lanes>(join(w.w0, w.w2), join(w.w1, w.w3));
-  Lanes::store_interleaved(z, pair.even, pair.odd);
+template <class K>
+struct Vectors {
+  Words<Lanes::W> words[kGroup];
+  K key_low[kGroup], key_high[kGroup];
+};
+
+template <class K>
+PDC_HD void scramble(Vectors<K>* v) {
+#pragma GCC unroll 10
+  for (int round = 0; round < 10; ++round) {
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroup; ++g) {
+      v->words[g] = philox_round<Lanes>(v->words[g], v->key_low[g], v->key_high[g]);
+      next_round_keys(&v->key_low[g], &v->key_high[g]);
+    }
+  }
+}
+
+// Radius words, then angle words of the vectors' pairs, in the order of the elements.
+PDC_HD void store_words(uint32_t* to, const Words<Lanes::W>* words) {
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroup; ++g) {
+    Lanes::store(to + 2 * g * Lanes::words, join(words[g].w0, words[g].w2));
+    Lanes::store(to + (2 * g + 1) * Lanes::words, join(words[g].w1, words[g].w3));
+  }
 }
 
 PDC_HD Lanes::W iota() {
@@ -53,22 +77,38 @@ PDC_HD Lanes::W iota() {
   return v;
 }
 
-void one_sample(float* z, int64_t length, uint64_t block, uint64_t seed, uint32_t purpose,
-                uint32_t stream) {
-  const uint64_t key_high = seed >> 32;
+void words_of_one(uint32_t* to, int64_t length, uint64_t block, uint64_t seed, uint32_t purpose,
+                  uint32_t stream) {
   Lanes::W counter = iota() + block;
-  for (int64_t i = 0; i < length; i += 4 * Lanes::blocks) {
-    store_blocks(z + i, philox<Lanes, uint64_t>({counter, counter >> 32, Lanes::set_word(stream),
-                                                 Lanes::set_word(purpose)},
-                                                seed, key_high));
-    counter = counter + uint64_t{Lanes::blocks};
+  for (int64_t i = 0; i < length; i += 4 * kGroup * Lanes::blocks) {
+    Vectors<uint64_t> v;
+    for (int g = 0; g < kGroup; ++g) {
+      v.words[g] = {counter, counter >> 32, Lanes::set_word(stream), Lanes::set_word(purpose)};
+      v.key_low[g] = seed;
+      v.key_high[g] = seed >> 32;
+      counter = counter + uint64_t{Lanes::blocks};
+    }
+    scramble(&v);
+    store_words(to + i, v.words);
   }
 }
 
-// Samples of more than two elements: each takes whole blocks, with its own key in the lane; normals
-// past the end of a sample are dropped afterwards.
-void many_samples(float* z, const Tile& tile, const uint64_t* seeds, uint32_t purpose,
-                  uint32_t stream) {
+// A key per lane.
+PDC_HD void keyed_group(Vectors<Lanes::W>* v, const uint64_t* keys, const uint64_t* counters,
+                        uint32_t purpose, uint32_t stream) {
+  for (int g = 0; g < kGroup; ++g) {
+    const int at = g * Lanes::blocks;
+    const Lanes::W counter = counters ? Lanes::load<Lanes::W>(counters + at) : Lanes::W{};
+    v->words[g] = {counter, Lanes::W{}, Lanes::set_word(stream), Lanes::set_word(purpose)};
+    v->key_low[g] = Lanes::load<Lanes::W>(keys + at);
+    v->key_high[g] = v->key_low[g] >> 32;
+  }
+  scramble(v);
+}
+
+// Samples of more than two elements take whole blocks.
+void words_of_many(uint32_t* to, const Tile& tile, const uint64_t* seeds, uint32_t purpose,
+                   uint32_t stream) {
   uint64_t keys[kKeys], counters[kKeys];
   const int64_t blocks = (tile.length + 3) / 4, total = blocks * tile.samples;
   int64_t at = 0;
@@ -77,55 +117,80 @@ void many_samples(float* z, const Tile& tile, const uint64_t* seeds, uint32_t pu
       keys[at] = seeds[tile.sample + s];
       counters[at] = b;
     }
-  for (int i = 0; i < Lanes::blocks; ++i) keys[total + i] = counters[total + i] = 0;
-  for (int64_t i = 0; i < total; i += Lanes::blocks) {
-    const Lanes::W key = Lanes::load<Lanes::W>(keys + i);
-    store_blocks(z + 4 * i,
-                 philox<Lanes, Lanes::W>({Lanes::load<Lanes::W>(counters + i), Lanes::W{},
-                                          Lanes::set_word(stream), Lanes::set_word(purpose)},
-                                         key, key >> 32));
+  for (; at < total + kGroup * Lanes::blocks; ++at) keys[at] = counters[at] = 0;
+  for (int64_t i = 0; i < total; i += kGroup * Lanes::blocks) {
+    Vectors<Lanes::W> v;
+    keyed_group(&v, keys + i, counters + i, purpose, stream);
+    store_words(to + 4 * i, v.words);
   }
-  if (tile.length % 4 == 0) return;
-  for (int64_t s = 1; s < tile.samples; ++s)
-    for (int64_t e = 0; e < tile.length; ++e) z[s * tile.length + e] = z[s * blocks * 4 + e];
 }
 
-// Samples of one or two elements: the second pair of each block is never made. Even and odd samples
-// go to two vectors of blocks, so that their words join in the order of the samples.
-void tiny_samples(float* z, const Tile& tile, const uint64_t* seeds, uint32_t purpose,
-                  uint32_t stream) {
-  uint64_t even[kKeys / 2], odd[kKeys / 2];
-  const int64_t pairs = (tile.samples + 1) / 2;
-  for (int64_t i = 0; i < pairs; ++i) {
-    even[i] = seeds[tile.sample + 2 * i];
-    odd[i] = 2 * i + 1 < tile.samples ? seeds[tile.sample + 2 * i + 1] : 0;
+// Samples of one or two elements use half of their block. Even and odd samples go to alternate
+// vectors, so that their words join in the order of the samples.
+void words_of_tiny(uint32_t* to, const Tile& tile, const uint64_t* seeds, uint32_t purpose,
+                   uint32_t stream) {
+  constexpr int pair = 2 * Lanes::blocks;
+  uint64_t keys[kKeys];
+  for (int64_t i = 0; i < tile.samples + 2 * pair; ++i) {
+    const int64_t lane = i / pair * pair + i % 2 * Lanes::blocks + i % pair / 2;
+    keys[lane] = i < tile.samples ? seeds[tile.sample + i] : 0;
   }
-  for (int i = 0; i < Lanes::blocks; ++i) even[pairs + i] = odd[pairs + i] = 0;
-  const Words<Lanes::W> counter = {Lanes::W{}, Lanes::W{}, Lanes::set_word(stream),
-                                   Lanes::set_word(purpose)};
-  for (int64_t i = 0; i < pairs; i += Lanes::blocks) {
-    const Lanes::W a = Lanes::load<Lanes::W>(even + i), b = Lanes::load<Lanes::W>(odd + i);
-    const Words<Lanes::W> u = philox<Lanes, Lanes::W>(counter, a, a >> 32);
-    const Words<Lanes::W> v = philox<Lanes, Lanes::W>(counter, b, b >> 32);
-    const Pair<Lanes::F> pair = box_muller<Lanes>(join(u.w0, v.w0), join(u.w1, v.w1));
-    if (tile.length == 2) {
-      Lanes::store_interleaved(z + 4 * i, pair.even, pair.odd);
-    } else {
-      Lanes::store(z + 2 * i, pair.even);
+  for (int64_t i = 0; i < tile.samples; i += 2 * pair) {
+    Vectors<Lanes::W> v;
+    keyed_group(&v, keys + i, nullptr, purpose, stream);
+    for (int g = 0; g < kGroup; g += 2) {
+      uint32_t* const half = to + 2 * i + 2 * g * Lanes::blocks * 2;
+      Lanes::store(half, join(v.words[g].w0, v.words[g + 1].w0));
+      Lanes::store(half + Lanes::words, join(v.words[g].w1, v.words[g + 1].w1));
     }
   }
 }
 
-// z[0 … tile.total()) and up to a vector pair of leftovers beyond.
+// z[i] of pairs of vectors of words; `first_only` keeps the even normal of each pair.
+template <bool first_only>
+void normals_of(float* z, const uint32_t* words, int64_t pairs) {
+  for (int64_t i = 0; i < pairs; i += Lanes::words) {
+    const Pair<Lanes::F> pair = box_muller<Lanes>(
+        Lanes::load<Lanes::U>(words + 2 * i), Lanes::load<Lanes::U>(words + 2 * i + Lanes::words));
+    if (first_only) {
+      Lanes::store(z + i, pair.even);
+    } else {
+      Lanes::store_interleaved(z + 2 * i, pair.even, pair.odd);
+    }
+  }
+}
+
+struct Block {
+  float z[4];
+};
+
+// Drops the normals of the last block of each sample that lie past its end.
+void compact(float* z, const Tile& tile) {
+  const int64_t blocks = (tile.length + 3) / 4;
+  for (int64_t s = 1; s < tile.samples; ++s)
+    for (int64_t b = 0; b < blocks; ++b) {
+      Block block;
+      __builtin_memcpy(&block, z + (s * blocks + b) * 4, sizeof block);
+      __builtin_memcpy(z + s * tile.length + b * 4, &block, sizeof block);
+    }
+}
+
+// z[0 … tile.total()); up to kNormals are written.
 void normal_tile(float* z, const Tile& tile, const uint64_t* seeds, uint32_t purpose,
                  uint32_t stream) {
+  uint32_t words[2 * kNormals];
   if (tile.samples == 1) {
-    one_sample(z, tile.length, static_cast<uint64_t>(tile.element) >> 2, seeds[tile.sample],
-               purpose, stream);
+    words_of_one(words, tile.length, static_cast<uint64_t>(tile.element) >> 2, seeds[tile.sample],
+                 purpose, stream);
+    normals_of<false>(z, words, (tile.length + 1) / 2);
   } else if (tile.length > 2) {
-    many_samples(z, tile, seeds, purpose, stream);
+    words_of_many(words, tile, seeds, purpose, stream);
+    normals_of<false>(z, words, (tile.length + 3) / 4 * 2 * tile.samples);
+    if (tile.length % 4) compact(z, tile);
   } else {
-    tiny_samples(z, tile, seeds, purpose, stream);
+    words_of_tiny(words, tile, seeds, purpose, stream);
+    if (tile.length == 2) normals_of<false>(z, words, tile.samples);
+    else normals_of<true>(z, words, tile.samples);
   }
 }
 

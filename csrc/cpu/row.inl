@@ -145,8 +145,7 @@ const T* network_output(const RowCall& call, const Tile& tile, T* buffer, T* sec
 template <class T>
 struct Buffers {
   T F[kTile], unconditional[kTile], Dc[kTile], input[kTile];
-  T z[kMaxDraws][kTile];
-  float normals[kNormals];
+  T z[kMaxDraws][kNormals];
 };
 
 template <class T>
@@ -154,9 +153,15 @@ const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m, B
   if (call.noise)
     return static_cast<const T*>(call.noise) + m * call.layout.samples * call.layout.size +
            tile.flat;
-  normal_tile(buffers->normals, tile, call.seeds, row.purpose[m], row.stream[m]);
-  for (int64_t i = 0; i < tile.total(); ++i) buffers->z[m][i] = buffers->normals[i];
-  return buffers->z[m];
+  T* const z = buffers->z[m];
+  if constexpr (Same<T, float>::value) {
+    normal_tile(z, tile, call.seeds, row.purpose[m], row.stream[m]);
+  } else {
+    float normals[kNormals];
+    normal_tile(normals, tile, call.seeds, row.purpose[m], row.stream[m]);
+    for (int64_t i = 0; i < tile.total(); ++i) z[i] = normals[i];
+  }
+  return z;
 }
 
 template <class T>

@@ -15,13 +15,23 @@ struct Words {
 };
 
 template <class L, class K>
+PDC_HD Words<typename L::W> philox_round(const Words<typename L::W>& c, K key_low, K key_high) {
+  const typename L::W p0 = L::multiply(c.w0, 0xD2511F53u), p1 = L::multiply(c.w2, 0xCD9E8D57u);
+  return {(p1 >> 32) ^ c.w1 ^ key_low, p1, (p0 >> 32) ^ c.w3 ^ key_high, p0};
+}
+
+template <class K>
+PDC_HD void next_round_keys(K* key_low, K* key_high) {
+  *key_low = *key_low + uint64_t{0x9E3779B9u};
+  *key_high = *key_high + uint64_t{0xBB67AE85u};
+}
+
+template <class L, class K>
 PDC_HD Words<typename L::W> philox(Words<typename L::W> c, K key_low, K key_high) {
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
-    const typename L::W p0 = L::multiply(c.w0, 0xD2511F53u), p1 = L::multiply(c.w2, 0xCD9E8D57u);
-    c = {(p1 >> 32) ^ c.w1 ^ key_low, p1, (p0 >> 32) ^ c.w3 ^ key_high, p0};
-    key_low = key_low + uint64_t{0x9E3779B9u};
-    key_high = key_high + uint64_t{0xBB67AE85u};
+    c = philox_round<L>(c, key_low, key_high);
+    next_round_keys(&key_low, &key_high);
   }
   return c;
 }
