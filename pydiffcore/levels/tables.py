@@ -91,7 +91,10 @@ def trailing(n: int, process: Process, final_zero: bool = True) -> Levels:
     """
     table = _table(process)
     n = _at_most(n, table, process)
-    t = np.round(table.size - np.arange(n) * (table.size / n)) - 1.0
+    # Halves are decided by the rounding of arange's own stride, so any other form of the same sum
+    # would round some of them the other way than diffusers.  For some n (975 of 1000) arange gives
+    # one entry too many, which is there an index of -1; n entries are taken.
+    t = np.round(np.arange(table.size, 0.0, -table.size / n)[:n]) - 1.0
     return _at(t, table, final_zero, process, f"trailing(n={n}, process={process.name})")
 
 
@@ -134,7 +137,9 @@ def linspace(
     rounded: bool = True,
     final_zero: bool = True,
 ) -> Levels:
-    """Levels of n indices spaced evenly from N - 1 to 0, both included; only N - 1 for n = 1.
+    """Levels of n indices spaced evenly from N - 1 to 0, both included.
+
+    For n = 1 the index is N - 1 (diffusers takes 0, where nothing is noise).
 
     Args:
         n: number of steps, at most N.
@@ -152,8 +157,9 @@ def linspace(
     """
     table = _table(process)
     n = _at_most(n, table, process)
-    t = np.linspace(0.0, table.size - 1.0, n + 1 if drop_last else n)[::-1]
-    t = t[:n]
+    points = n + 1 if drop_last else n
+    last = table.size - 1.0
+    t = np.linspace(0.0, last, points)[::-1][:n] if points > 1 else np.array([last])
     t = np.round(t) if rounded else t
     name = f"linspace(n={n}, process={process.name}, drop_last={bool(drop_last)}"
     return _at(t, table, final_zero, process, f"{name}, rounded={bool(rounded)})")

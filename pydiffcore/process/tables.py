@@ -133,6 +133,12 @@ def _tabulated(name: str, table: FloatArray) -> Process:
         with np.errstate(divide="ignore"):
             return 1.0 / np.hypot(1.0, 1.0 / level(t))
 
+    def diffusion(t: ArrayLike) -> Any:
+        sigma = level(t)
+        with np.errstate(invalid="ignore"):
+            squared = 2.0 * noise(t) * d_level(t) / np.hypot(1.0, sigma)
+        return np.where(np.isinf(sigma), np.inf, np.sqrt(squared))[()]
+
     return Process(
         name=name,
         alpha=lambda t: 1.0 / np.hypot(1.0, level(t)),
@@ -142,8 +148,7 @@ def _tabulated(name: str, table: FloatArray) -> Process:
         alpha_at=lambda sigma: 1.0 / np.hypot(1.0, as_float64(sigma)),
         d_alpha=d_alpha,
         d_level=d_level,
-        # alpha^2 level = sigma alpha stays finite where the level does not.
-        diffusion=lambda t: np.sqrt(2.0 * noise(t) / np.hypot(1.0, level(t)) * d_level(t)),
+        diffusion=diffusion,
         label=lambda t: np.clip(as_float64(t), 0.0, table.size - 1.0),
         t_min=0.0,
         t_max=table.size - 1.0,
