@@ -48,8 +48,7 @@ PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
   if (pdc_program_elements(program) < kWorthReleasing) {
     status = pdc_program_advance(program, row, F, unconditional, noise);
   } else {
-    Py_BEGIN_ALLOW_THREADS
-    status = pdc_program_advance(program, row, F, unconditional, noise);
+    Py_BEGIN_ALLOW_THREADS status = pdc_program_advance(program, row, F, unconditional, noise);
     Py_END_ALLOW_THREADS
   }
   return PyLong_FromLong(status);

@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels, compiled once for each instruction set. No std templates: their instances would be
 // weak symbols, of which the linker keeps one for all targets.
+#include "corruption.inl"
 #include "kernels.h"
-#include "lanes.h"
-#include "pydiffcore/capi.h"
-#include "pydiffcore/convert.h"
-#include "pydiffcore/corruption.h"
-#include "pydiffcore/normal.h"
-#include "pydiffcore/row.h"
-
-#include "memory.inl"
 #include "noise.inl"
 #include "row.inl"
-#include "corruption.inl"
 
 namespace pdc {
 namespace PDC_TARGET {

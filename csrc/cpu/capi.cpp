@@ -59,8 +59,7 @@ const char* pdc_openmp_library(void) {
 int pdc_normal(void* out, int dtype, int64_t samples, int64_t size, const uint64_t* seeds,
                uint32_t purpose, uint32_t stream) {
   if (!pdc::kernels() || !is_float(dtype) || samples < 0 || size < 0) return PDC_INVALID;
-  const pdc::NormalCall call = {
-      pdc::layout_of(samples, size), seeds, purpose, stream, dtype, out};
+  const pdc::NormalCall call = {pdc::layout_of(samples, size), seeds, purpose, stream, dtype, out};
   run(call, pdc::kernels()->normal, kNormalCost);
   return PDC_OK;
 }

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training corruption over a range of tiles.
+#pragma once
+#include "kernels.h"
+#include "memory.inl"
+#include "noise.inl"
+#include "pydiffcore/corruption.h"
 
 namespace pdc {
 namespace PDC_TARGET {

@@ -45,14 +45,10 @@ struct Lanes {
   }
 #elif defined(__x86_64__)
   PDC_HD F root(F x) { return (F)_mm_sqrt_ps((__m128)x); }
-  PDC_HD W multiply(W a, uint32_t b) {
-    return (W)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b));
-  }
+  PDC_HD W multiply(W a, uint32_t b) { return (W)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b)); }
 #elif defined(__aarch64__)
   PDC_HD F root(F x) { return (F)vsqrtq_f32((float32x4_t)x); }
-  PDC_HD W multiply(W a, uint32_t b) {
-    return (W)vmull_n_u32(vmovn_u64((uint64x2_t)a), b);
-  }
+  PDC_HD W multiply(W a, uint32_t b) { return (W)vmull_n_u32(vmovn_u64((uint64x2_t)a), b); }
 #else
   PDC_HD F root(F x) {
     for (int i = 0; i < words; ++i) x[i] = __builtin_sqrtf(x[i]);
@@ -74,8 +70,8 @@ struct Lanes {
   // even0 odd0 even1 odd1 …
   PDC_HD void store_interleaved(float* to, F even, F odd) {
 #if defined(__AVX512F__)
-    store(to, __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22,
-                                      7, 23));
+    store(to, __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7,
+                                      23));
     store(to + 16, __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29,
                                            14, 30, 15, 31));
 #elif defined(__AVX2__)

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Loads and stores of a tile with conversion, and the one switch over memory types.
+#pragma once
+#include "lanes.h"
+#include "pydiffcore/capi.h"
+#include "pydiffcore/convert.h"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -23,12 +27,18 @@ struct Same<A, A> {
 template <class Function>
 PDC_HD void with_type(int dtype, Function f) {
   switch (dtype) {
-    case PDC_FLOAT32: return f(Type<float>());
-    case PDC_FLOAT64: return f(Type<double>());
-    case PDC_BFLOAT16: return f(Type<bfloat16>());
-    case PDC_FLOAT16: return f(Type<float16>());
-    case PDC_UINT8: return f(Type<uint8_t>());
-    default: return;
+    case PDC_FLOAT32:
+      return f(Type<float>());
+    case PDC_FLOAT64:
+      return f(Type<double>());
+    case PDC_BFLOAT16:
+      return f(Type<bfloat16>());
+    case PDC_FLOAT16:
+      return f(Type<float16>());
+    case PDC_UINT8:
+      return f(Type<uint8_t>());
+    default:
+      return;
   }
 }
 

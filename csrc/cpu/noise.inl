@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Normals of a tile, a vector of Philox blocks at a time.
+#pragma once
+#include "kernels.h"
+#include "lanes.h"
+#include "memory.inl"
+#include "pydiffcore/normal.h"
 
 namespace pdc {
 namespace PDC_TARGET {
 namespace {
 
 struct Tile {
-  int64_t sample;   // the first
+  int64_t sample;  // the first
   int64_t samples;
   int64_t element;  // the first in its sample
   int64_t length;   // elements of each sample
@@ -40,9 +45,7 @@ constexpr int kNormals = 4 * kBlocks;
 constexpr int kKeys = kTile + 2 * kGroup * Lanes::blocks;
 
 // Low halves of a and b as neighbouring 32-bit lanes.
-PDC_HD Lanes::U join(Lanes::W a, Lanes::W b) {
-  return (Lanes::U)((a & 0xFFFFFFFFull) | (b << 32));
-}
+PDC_HD Lanes::U join(Lanes::W a, Lanes::W b) { return (Lanes::U)((a & 0xFFFFFFFFull) | (b << 32)); }
 
 template <class K>
 struct Vectors {
@@ -139,7 +142,7 @@ void words_of_tiny(uint32_t* to, const Tile& tile, const uint64_t* seeds, uint32
     Vectors<Lanes::W> v;
     keyed_group(&v, keys + i, nullptr, purpose, stream);
     for (int g = 0; g < kGroup; g += 2) {
-      uint32_t* const half = to + 2 * i + 2 * g * Lanes::blocks * 2;
+      uint32_t* const half = to + 2 * (i + g * Lanes::blocks);
       Lanes::store(half, join(v.words[g].w0, v.words[g + 1].w0));
       Lanes::store(half + Lanes::words, join(v.words[g].w1, v.words[g + 1].w1));
     }
@@ -189,8 +192,10 @@ void normal_tile(float* z, const Tile& tile, const uint64_t* seeds, uint32_t pur
     if (tile.length % 4) compact(z, tile);
   } else {
     words_of_tiny(words, tile, seeds, purpose, stream);
-    if (tile.length == 2) normals_of<false>(z, words, tile.samples);
-    else normals_of<true>(z, words, tile.samples);
+    if (tile.length == 2)
+      normals_of<false>(z, words, tile.samples);
+    else
+      normals_of<true>(z, words, tile.samples);
   }
 }
 

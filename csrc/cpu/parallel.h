@@ -7,9 +7,9 @@ namespace pdc {
 
 int threads();
 
-// body(context, begin, end) over [0, count) in one contiguous part per thread, on the calling thread
-// alone when `work`, a rough cost in nanoseconds, would not repay waking others.
-void parallel_for(int64_t count, double work, void (*body)(void* context, int64_t begin, int64_t end),
-                  void* context);
+// body(context, begin, end) over [0, count) in one contiguous part per thread, on the calling
+// thread alone when `work`, a rough cost in nanoseconds, would not repay waking others.
+void parallel_for(int64_t count, double work,
+                  void (*body)(void* context, int64_t begin, int64_t end), void* context);
 
 }  // namespace pdc

@@ -140,7 +140,8 @@ int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* un
   const int registers = single ? p->rows32[r].registers_in + p->rows32[r].registers_out
                                : p->rows64[r].registers_in + p->rows64[r].registers_out;
   const int64_t elements = pdc_program_elements(p);
-  if ((F && !readable(*p, F)) || (unconditional && !readable(*p, unconditional))) return PDC_OVERLAP;
+  if ((F && !readable(*p, F)) || (unconditional && !readable(*p, unconditional)))
+    return PDC_OVERLAP;
   const int64_t noise_bytes = noise ? draws * elements * p->state_item : 0;
   if (noise && !(apart(noise, noise_bytes, p->state, p->state_bytes) &&
                  apart(noise, noise_bytes, p->input, p->input_bytes)))
@@ -149,8 +150,8 @@ int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* un
   const int64_t stride = p->guidance_per_sample ? p->layout.samples : 1;
   const double* w = unconditional ? p->guidance.data() + r * stride : nullptr;
   const pdc::RowCall call = {
-      p->layout,     p->seeds.data(), row,      w,        p->guidance_per_sample, p->state_dtype,
-      p->input_dtype, p->state,       p->input, F,        unconditional,          noise};
+      p->layout,      p->seeds.data(), row,      w, p->guidance_per_sample, p->state_dtype,
+      p->input_dtype, p->state,        p->input, F, unconditional,          noise};
   Work work = {&call, p->kernels, false};
   const double cost = 0.04 * (registers + 3) * (single ? 1 : 2) + (noise ? 0.1 : 0.5) * draws;
   pdc::parallel_for(p->layout.tiles, cost * elements, part, &work);

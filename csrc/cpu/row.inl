@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // One row over a range of tiles: operands that are not in the state's type, or are combined first,
 // go through buffers in the first cache; then one loop reads every operand and writes every result.
+#pragma once
+#include "kernels.h"
+#include "memory.inl"
+#include "noise.inl"
+#include "pydiffcore/row.h"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -46,8 +51,7 @@ uint64_t fused(const Row<T>& row, const Operands<T>& o) {
     if (EXTRA > 0) extra[0] = extra0[i];
     if (EXTRA > 1) extra[1] = extra1[i];
 #pragma GCC unroll 8
-    for (int j = 0; j < KOUT; ++j)
-      next[j] = combine<KIN, EXTRA>(A[j], f[j], g[j], reg, F, extra);
+    for (int j = 0; j < KOUT; ++j) next[j] = combine<KIN, EXTRA>(A[j], f[j], g[j], reg, F, extra);
 #pragma GCC unroll 8
     for (int j = 0; j < KOUT; ++j) registers[j * plane + i] = next[j];
     input[i] = mul(c_in, next[0]);
@@ -93,31 +97,45 @@ using Update = uint64_t (*)(const Row<T>&, const Operands<T>&);
 template <int KIN, int KOUT, class T>
 Update<T> with_extras(int extras) {
   switch (extras) {
-    case 0: return fused<KIN, KOUT, 0, T>;
-    case 1: return fused<KIN, KOUT, 1, T>;
-    case 2: return fused<KIN, KOUT, 2, T>;
-    default: return general<T>;
+    case 0:
+      return fused<KIN, KOUT, 0, T>;
+    case 1:
+      return fused<KIN, KOUT, 1, T>;
+    case 2:
+      return fused<KIN, KOUT, 2, T>;
+    default:
+      return general<T>;
   }
 }
 template <int KIN, class T>
 Update<T> with_registers_out(int registers_out, int extras) {
   switch (registers_out) {
-    case 1: return with_extras<KIN, 1, T>(extras);
-    case 2: return with_extras<KIN, 2, T>(extras);
-    case 3: return with_extras<KIN, 3, T>(extras);
-    case 4: return with_extras<KIN, 4, T>(extras);
-    default: return general<T>;
+    case 1:
+      return with_extras<KIN, 1, T>(extras);
+    case 2:
+      return with_extras<KIN, 2, T>(extras);
+    case 3:
+      return with_extras<KIN, 3, T>(extras);
+    case 4:
+      return with_extras<KIN, 4, T>(extras);
+    default:
+      return general<T>;
   }
 }
 template <class T>
 Update<T> update_of(const Row<T>& row, int extras, bool has_F) {
   if (!has_F) return general<T>;
   switch (row.registers_in) {
-    case 1: return with_registers_out<1, T>(row.registers_out, extras);
-    case 2: return with_registers_out<2, T>(row.registers_out, extras);
-    case 3: return with_registers_out<3, T>(row.registers_out, extras);
-    case 4: return with_registers_out<4, T>(row.registers_out, extras);
-    default: return general<T>;
+    case 1:
+      return with_registers_out<1, T>(row.registers_out, extras);
+    case 2:
+      return with_registers_out<2, T>(row.registers_out, extras);
+    case 3:
+      return with_registers_out<3, T>(row.registers_out, extras);
+    case 4:
+      return with_registers_out<4, T>(row.registers_out, extras);
+    default:
+      return general<T>;
   }
 }
 
@@ -149,7 +167,8 @@ struct Buffers {
 };
 
 template <class T>
-const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m, Buffers<T>* buffers) {
+const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m,
+              Buffers<T>* buffers) {
   if (call.noise)
     return static_cast<const T*>(call.noise) + m * call.layout.samples * call.layout.size +
            tile.flat;

@@ -115,10 +115,17 @@ def program(
     """Bind a table of R rows, K registers and M draws to the tensors of a batch.
 
     Args:
-        registers_in, registers_out, draws: how many of each a row reads, writes, draws, [R].
-        A, f, d, S: coefficients [R, K, K], [R, K], [R, K], [R, K, M].
-        stream, purpose: of each draw, [R, M].
-        c_skip, c_out: of the clipped prediction, [R]; read where ``clip`` is set.
+        registers_in: how many registers a row reads, [R].
+        registers_out: how many registers a row writes, [R].
+        draws: how many normals a row draws, [R].
+        A: coefficients of the registers, [R, K, K].
+        f: coefficients of F, [R, K].
+        d: coefficients of the clipped prediction, [R, K].
+        S: coefficients of the draws, [R, K, M].
+        stream: of each draw, [R, M].
+        purpose: of each draw, [R, M].
+        c_skip: of the clipped prediction, [R]; read where ``clip`` is set.
+        c_out: of the clipped prediction, [R]; read where ``clip`` is set.
         c_in: scale of the next input, [R]; 0 where the row writes none.
         clip: bounds of the clipped prediction, or None.
         guidance: w per row [R] or per row and sample [R, B], or None.

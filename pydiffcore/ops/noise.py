@@ -37,6 +37,7 @@ __all__ = [
     "SAMPLER",
     "TRAINING",
     "checked_seeds",
+    "checked_word",
     "normal",
     "reference_normal",
 ]
@@ -73,9 +74,8 @@ def normal(
     if dtype not in native.IO_DTYPES:
         raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
     out = torch.empty((len(keys), *sizes), dtype=dtype)
-    native.normal(
-        out.view(len(keys), sizes.numel()), keys, _word("purpose", purpose), _word("stream", stream)
-    )
+    flat = out.view(len(keys), sizes.numel())
+    native.normal(flat, keys, checked_word("purpose", purpose), checked_word("stream", stream))
     return out.to(device)
 
 
@@ -102,7 +102,8 @@ def checked_seeds(seeds: Any) -> list[int]:
     return checked
 
 
-def _word(name: str, value: int) -> int:
+def checked_word(name: str, value: Any) -> int:
+    """Return a value as an integer in [0, 2^32); ValueError or TypeError otherwise."""
     if not 0 <= operator.index(value) < 2**32:
         raise ValueError(f"{name} is {value}, expected an integer in [0, 2^32)")
     return operator.index(value)
@@ -124,7 +125,7 @@ def reference_philox(
 
 
 def _horner(x: NDArray[np.float32], *coefficients: str) -> NDArray[np.float32]:
-    total = np.float32(float.fromhex(coefficients[-1]))
+    total = np.full_like(x, float.fromhex(coefficients[-1]))
     for c in coefficients[-2::-1]:
         total = np.float32(float.fromhex(c)) + x * total
     return total

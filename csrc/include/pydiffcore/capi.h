@@ -14,14 +14,20 @@
 extern "C" {
 #endif
 
-enum pdc_dtype { PDC_FLOAT32 = 0, PDC_FLOAT64 = 1, PDC_BFLOAT16 = 2, PDC_FLOAT16 = 3, PDC_UINT8 = 4 };
+enum pdc_dtype {
+  PDC_FLOAT32 = 0,
+  PDC_FLOAT64 = 1,
+  PDC_BFLOAT16 = 2,
+  PDC_FLOAT16 = 3,
+  PDC_UINT8 = 4
+};
 
 enum pdc_status {
   PDC_OK = 0,
-  PDC_NOT_FINITE = 1,   /* F held an infinity or a NaN; the row was executed */
-  PDC_OVERLAP = 2,      /* F or noise overlaps state or input; nothing was done */
-  PDC_NO_SUCH_ROW = 3,  /* nothing was done */
-  PDC_INVALID = 4       /* a size, type or pointer is out of range; nothing was done */
+  PDC_NOT_FINITE = 1,  /* F held an infinity or a NaN; the row was executed */
+  PDC_OVERLAP = 2,     /* F or noise overlaps state or input; nothing was done */
+  PDC_NO_SUCH_ROW = 3, /* nothing was done */
+  PDC_INVALID = 4      /* a size, type or pointer is out of range; nothing was done */
 };
 
 /* What the library is: version, instruction set in use (NULL when PYDIFFCORE_TARGET names one that
@@ -41,14 +47,14 @@ PDC_API int pdc_normal(void* out, int dtype, int64_t samples, int64_t size, cons
 struct pdc_table {
   int32_t rows, registers, draws;
   const int32_t *registers_in, *registers_out, *draws_of_row; /* [R] */
-  const double *A;             /* [R][K][K] */
-  const double *f, *d;         /* [R][K] */
-  const double *S;             /* [R][K][M] */
-  const uint32_t *stream;      /* [R][M] */
-  const uint32_t *purpose;     /* [R][M] */
-  const double *c_skip, *c_out; /* [R], read when clip is set */
-  const double *c_in;          /* [R]; 0: the row writes no input */
-  const double *guidance;      /* NULL, or w of row r and sample b at [r * samples * g + b * g] */
+  const double* A;                                            /* [R][K][K] */
+  const double *f, *d;                                        /* [R][K] */
+  const double* S;                                            /* [R][K][M] */
+  const uint32_t* stream;                                     /* [R][M] */
+  const uint32_t* purpose;                                    /* [R][M] */
+  const double *c_skip, *c_out;                               /* [R], read when clip is set */
+  const double* c_in;                                         /* [R]; 0: the row writes no input */
+  const double* guidance;      /* NULL, or w of row r and sample b at [r * samples * g + b * g] */
   int32_t guidance_per_sample; /* g: 1 when guidance is [R][samples], 0 when it is [R] */
   int32_t clip;
   double low, high;
@@ -56,10 +62,10 @@ struct pdc_table {
 
 struct pdc_tensors {
   int64_t samples, size;
-  int32_t state_dtype; /* float32 or float64 */
-  int32_t input_dtype; /* of input, F and F unconditional; not uint8 */
-  void* state;         /* [K][samples][size] */
-  void* input;         /* [samples][size] */
+  int32_t state_dtype;   /* float32 or float64 */
+  int32_t input_dtype;   /* of input, F and F unconditional; not uint8 */
+  void* state;           /* [K][samples][size] */
+  void* input;           /* [samples][size] */
   const uint64_t* seeds; /* [samples] */
 };
 

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 #ifndef PDC_TARGET
-#error "define PDC_TARGET (the namespace of this translation unit) before including pydiffcore headers"
+#error \
+    "define PDC_TARGET (the namespace of this translation unit) before including pydiffcore headers"
 #endif
 #ifdef __FAST_MATH__
 #error "fast-math changes the bits of the noise; build without it"

@@ -45,7 +45,8 @@ struct Pair {
 };
 
 // The pair of normals of two words. theta = word * 2 pi / 2^32 is taken to the nearest quarter turn
-// plus a remainder t * pi/4, t in [-1, 1); the quarter swaps and signs sin and cos of the remainder.
+// plus a remainder t * pi/4, t in [-1, 1); the quarter swaps and signs sin and cos of the
+// remainder.
 template <class L>
 PDC_HD Pair<typename L::F> box_muller(typename L::U radius_word, typename L::U angle_word) {
   using F = typename L::F;

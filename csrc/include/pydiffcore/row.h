@@ -38,8 +38,8 @@ PDC_HD T clipped(T query, T F, const Row<T>& row) {
   return D > row.high ? row.high : D;
 }
 
-// reg'_j of a row with KIN registers in and EXTRA further operands (Dc first, then the draws), whose
-// coefficients are handed over compacted.
+// reg'_j of a row with KIN registers in and EXTRA further operands (Dc first, then the draws),
+// whose coefficients are handed over compacted.
 template <int KIN, int EXTRA, class T>
 PDC_HD T combine(const T* A, T f, const T* g, const T* reg, T F, const T* extra) {
   T sum = mul(A[0], reg[0]);

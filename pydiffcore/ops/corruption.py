@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training corruption: from clean data to what the network sees and what it should answer.
+
+With x = x0 + sigma z and D = c_skip x + c_out F(c_in x; c_noise), the network that denoises
+perfectly answers F = (x0 − c_skip x) / c_out.  Hence, per sample,
+
+    input  = p x0 + q z,    p = c_in,                    q = c_in sigma
+    target = u x0 + v z,    u = (1 − c_skip) / c_out,    v = −c_skip sigma / c_out
+
+in one pass over the data, z drawn in the kernel from the sample's seed.
+Source: Karras et al. 2022 (arXiv 2206.00364), eq. 8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pydiffcore.ops import native
+from pydiffcore.ops.noise import TRAINING, checked_seeds, checked_word, normal
+from pydiffcore.prediction import Prediction
+
+__all__ = ["corrupt"]
+
+IMAGE_DTYPES = (torch.uint8, torch.float32, torch.bfloat16, torch.float16)
+
+
+def corrupt(
+    images: Tensor,
+    sigma: Any,
+    prediction: Prediction,
+    *,
+    seeds: Any,
+    stream: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (input, target, c_noise) of a batch: input = p x0 + q z, target = u x0 + v z.
+
+    Args:
+        images: clean data [B, *]: uint8 pixels, which stand for x0 = pixel / 127.5 − 1, or x0
+            itself in float32, bfloat16 or float16.
+        sigma: levels [B], positive and finite; a tensor, an array or a sequence.
+        prediction: what the network's output means.
+        seeds: B integers in [0, 2^64); z is their TRAINING noise.
+        stream: which noise, for example the epoch, in [0, 2^32).
+        dtype: of the network input; the target is float32.
+
+    Returns:
+        input [B, *], target [B, *] and c_noise float32 [B], on the device of ``images``.
+
+    Raises:
+        TypeError: images or dtype of an unsupported kind.
+        ValueError: sigma or seeds do not fit the batch, or sigma is not positive and finite.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images is {type(images).__name__}, expected a torch.Tensor")
+    if images.dtype not in IMAGE_DTYPES or images.ndim < 1:
+        raise TypeError(
+            f"images has dtype {images.dtype} and shape {tuple(images.shape)}, expected [B, *] of "
+            f"{', '.join(map(str, IMAGE_DTYPES))}"
+        )
+    if dtype not in native.IO_DTYPES:
+        raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
+    keys = np.array(checked_seeds(seeds), np.uint64)
+    if len(keys) != len(images):
+        raise ValueError(f"seeds has {len(keys)} entries, expected {len(images)}, one per sample")
+    levels = _checked_sigma(sigma, len(images))
+    coefficients, label = _coefficients(levels, prediction)
+    c_noise = torch.from_numpy(label.astype(np.float32)).to(images.device)
+    stream = checked_word("stream", stream)
+    if images.device.type != "cpu":
+        return *_with_torch(images, coefficients, keys, stream, dtype), c_noise
+    shape, B = images.shape, len(images)
+    size = shape[1:].numel()
+    input = torch.empty(shape, dtype=dtype)
+    target = torch.empty(shape)
+    native.corrupt(
+        images.detach().contiguous().view(B, size), coefficients, keys,
+        input.view(B, size), target.view(B, size), purpose=TRAINING, stream=stream,
+    )  # fmt: skip
+    return input, target, c_noise
+
+
+def _checked_sigma(sigma: Any, batch: int) -> NDArray[np.float64]:
+    if isinstance(sigma, Tensor):
+        sigma = sigma.detach().double().cpu().numpy()
+    levels = np.asarray(sigma, np.float64)
+    if levels.shape != (batch,):
+        raise ValueError(f"sigma has shape {levels.shape}, expected ({batch},), one per sample")
+    if not (np.isfinite(levels) & (levels > 0)).all():
+        raise ValueError(f"sigma is {levels}, expected positive and finite levels")
+    return levels
+
+
+def _coefficients(
+    sigma: NDArray[np.float64], prediction: Prediction
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
+    columns = (c_in, c_in * sigma, (1 - c_skip) / c_out, -c_skip * sigma / c_out)
+    return np.stack(columns, axis=1).astype(np.float32), c_noise
+
+
+def _with_torch(
+    images: Tensor,
+    coefficients: NDArray[np.float32],
+    seeds: NDArray[np.uint64],
+    stream: int,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor]:
+    """The kernel's arithmetic in torch operations, on any device."""
+    x0 = images.detach().float()
+    if images.dtype == torch.uint8:
+        x0 = x0 * float(np.float32(1 / 127.5)) - 1
+    z = normal(seeds, images.shape[1:], purpose=TRAINING, stream=stream, device=images.device)
+    columns = torch.from_numpy(coefficients).to(images.device)
+    p, q, u, v = (c.view(-1, *(1,) * (images.ndim - 1)) for c in columns.unbind(1))
+    return (p * x0 + q * z).to(dtype), u * x0 + v * z
