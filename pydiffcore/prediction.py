@@ -77,6 +77,7 @@ def edm(sigma_data: float = 0.5) -> Prediction:
         ValueError: unless sigma_data is positive and finite.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+
     """
     if not (math.isfinite(sigma_data) and sigma_data > 0.0):
         raise ValueError(f"sigma_data must be positive and finite, got {sigma_data!r}")
@@ -100,6 +101,7 @@ def eps(process: Process) -> Prediction:
         process: gives c_in = alpha and the label of a level.
 
     Source: Ho et al. 2020 (arXiv 2006.11239), eq. 15 solved for x0.
+
     """
     return _prediction(
         f"eps({process.name})",
@@ -112,6 +114,7 @@ def x0(process: Process) -> Prediction:
 
     Args:
         process: gives c_in = alpha and the label of a level.
+
     """
     return _prediction(
         f"x0({process.name})",
@@ -130,6 +133,7 @@ def v(process: Process) -> Prediction:
         process: gives alpha and the label of a level.
 
     Source: Salimans & Ho 2022 (arXiv 2202.00512), appendix D.
+
     """
 
     def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
@@ -149,6 +153,7 @@ def score(process: Process) -> Prediction:
         process: gives alpha and the label of a level.
 
     Source: Song et al. 2021 (arXiv 2011.13456), eq. 7; Efron 2011 for Tweedie's formula.
+
     """
 
     def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
@@ -168,6 +173,7 @@ def velocity(process: Process | None = None) -> Prediction:
         process: gives c_in = alpha and the label of a level; flow() by default.
 
     Source: Liu et al. 2023 (arXiv 2209.03003), eq. 1 with noise as the start point.
+
     """
     chosen = process or processes.flow()
 
@@ -191,6 +197,7 @@ def vp(beta_min: float = 0.1, beta_max: float = 20.0, m: int = 1000) -> Predicti
         ValueError: for m < 2 or betas that vp() refuses.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+
     """
     if isinstance(m, bool) or not isinstance(m, int | np.integer) or m < 2:
         raise ValueError(f"m must be a whole number of at least 2, got {m!r}")
@@ -225,6 +232,7 @@ def iddpm(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> Prediction:
         ValueError: for parameters that the table refuses.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+
     """
     table = processes.iddpm_levels(m, c1, c2)[:-1]
 

@@ -270,7 +270,7 @@ def test_names_tell_processes_apart():
         (lambda: processes.linear_betas(0), "n must be a positive integer, got 0"),
         (lambda: processes.linear_betas(10, 0.0, 0.1), "start must lie strictly"),
         (lambda: processes.cosine_betas(10, offset=0.0), "offset"),
-        (lambda: processes.iddpm(2.5), "n must be|m must be"),
+        (lambda: processes.iddpm(2.5), "m must be a positive integer, got 2.5"),
         (lambda: processes.iddpm(c1=-1.0), "c1 must be"),
     ],
 )

@@ -54,6 +54,7 @@ class Dataset:
 
         Raises:
             ValueError: also for labels without a labelled data set, or a class without points.
+
         """
         flat, level = rows(x, self.shape), column("sigma", sigma, x)
         points, center = self.centred.like(x), self.center.like(x)
@@ -114,6 +115,7 @@ def dataset(points: ArrayLike, labels: ArrayLike | None = None) -> Dataset:
             whole.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), eq. 57 (appendix B.3).
+
     """
     y = parameter("points", points)
     if y.ndim == 0 or y.shape[0] == 0:

@@ -4,6 +4,7 @@
 torch is not imported here: a tensor's own type names the module whose functions apply to it.
 """
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ def module_of(x: Any) -> Any:
 
     Raises:
         TypeError: for anything else.
+
     """
     for kind in type(x).__mro__:
         root = kind.__module__.partition(".")[0]
@@ -84,6 +86,7 @@ def rows(x: Any, shape: tuple[int, ...]) -> Any:
     Raises:
         TypeError: if x is not a floating-point array or tensor.
         ValueError: if its trailing shape is not the data's.
+
     """
     xp = module_of(x)
     floating = np.issubdtype(x.dtype, np.floating) if xp is np else x.dtype.is_floating_point
@@ -93,7 +96,7 @@ def rows(x: Any, shape: tuple[int, ...]) -> Any:
         raise ValueError(
             f"x must have shape [B, {', '.join(map(str, shape))}], got {tuple(x.shape)}"
         )
-    return like(x, x).reshape(x.shape[0], -1)
+    return like(x, x).reshape(x.shape[0], math.prod(shape))
 
 
 def column(name: str, sigma: Any, x: Any) -> Any:
@@ -102,6 +105,7 @@ def column(name: str, sigma: Any, x: Any) -> Any:
     Raises:
         ValueError: for another shape, or a level that is NaN, infinite or negative.  Levels on
             another device than the CPU are not read: that would stall the device.
+
     """
     if str(getattr(sigma, "device", "cpu")) == "cpu":
         host = np.asarray(sigma, dtype=np.float64)

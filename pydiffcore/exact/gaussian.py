@@ -67,6 +67,7 @@ class Gaussian:
                 the ODE has no unique solution.
 
         Source: Karras et al. 2022 (arXiv 2206.00364), eq. 1 with s = 1, solved for this D.
+
         """
         flat, level = rows(x, self.shape), column("sigma", sigma, x)
         after = column("sigma_next", sigma_next, x)
@@ -150,6 +151,7 @@ def gaussian(
             that is not symmetric positive semi-definite.
 
     Source: conditional mean of jointly Gaussian variables (Bishop 2006, eq. 2.81).
+
     """
     center = parameter("mean", mean)
     if (std is None) == (covariance is None):

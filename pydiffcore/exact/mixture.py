@@ -113,6 +113,7 @@ class Mixture:
 
         Raises:
             ValueError: for data of more than one dimension or a bad level.
+
         """
         x = np.asarray(x, dtype=np.float64)
         lower, upper = self._tail(x, sigma, -1.0), self._tail(x, sigma, 1.0)
@@ -165,6 +166,7 @@ def mixture(weights: ArrayLike, means: ArrayLike, stds: ArrayLike) -> Mixture:
             positive, or a negative std.
 
     Source: Bishop 2006, eqs. 2.81 and 9.23 (responsibilities).
+
     """
     w, mu = parameter("weights", weights), parameter("means", means)
     s = parameter("stds", stds, positive=True)

@@ -16,6 +16,7 @@ def explicit(sigmas: ArrayLike, process: Process | None = None) -> Levels:
 
     Raises:
         ValueError: see Levels.
+
     """
     sigma = np.array(sigmas, dtype=np.float64)
     return Levels(sigma, process or processes.edm(), f"explicit(n={sigma.size - 1})")
@@ -44,6 +45,7 @@ def karras(
         ValueError: for n < 1, rho <= 0 or unless 0 < sigma_min < sigma_max.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), eq. 5.
+
     """
     low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
     if not (math.isfinite(rho) and rho > 0.0):
@@ -74,7 +76,7 @@ def exponential(
 
     Args and errors are those of karras() without rho.
 
-    Source: Song & Ermon 2019 (arXiv 1907.05600), section 4.2; uniform in lam of Lu et al. 2022
+    Source: Song & Ermon 2019 (arXiv 1907.05600), section 4.1; uniform in lam in Lu et al. 2022
     (arXiv 2206.00927).
     """
     low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
@@ -99,6 +101,7 @@ def ve(
         ValueError: for n < 1 or unless 0 < sigma_min < sigma_max.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+
     """
     low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
     name = f"ve(n={n}, sigma_min={low!r}, sigma_max={high!r})"
@@ -124,7 +127,8 @@ def uniform_t(
     Raises:
         ValueError: for n < 1, unless t_min < t_max, or where a time has no finite level.
 
-    Source: Song et al. 2021 (arXiv 2011.13456), appendix G; Karras et al. 2022, table 1 (VP).
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1, column VP.
+
     """
     low = process.t_min if t_min is None else float(t_min)
     high = process.t_max if t_max is None else float(t_max)

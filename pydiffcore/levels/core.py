@@ -32,6 +32,7 @@ class Levels:
     Raises:
         ValueError: for a wrong shape, fewer than two levels, or values that are not finite,
             negative, or not strictly descending.
+
     """
 
     sigma: FloatArray

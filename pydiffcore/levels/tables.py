@@ -35,6 +35,7 @@ def iddpm(
         ValueError: for n out of range, an empty range, or a process without a table.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+
     """
     low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
     process = process or processes.iddpm()
@@ -88,6 +89,7 @@ def trailing(n: int, process: Process, final_zero: bool = True) -> Levels:
             (zero terminal signal).
 
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
+
     """
     table = _table(process)
     n = _at_most(n, table, process)
@@ -119,6 +121,7 @@ def leading(
         ValueError: for n out of range, a process without a table, or an index outside it.
 
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
+
     """
     table = _table(process)
     n = _at_most(n, table, process)
@@ -154,6 +157,7 @@ def linspace(
         ValueError: for n out of range or a process without a table.
 
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
+
     """
     table = _table(process)
     n = _at_most(n, table, process)

@@ -66,8 +66,9 @@ def vp(beta_min: float = 0.1, beta_max: float = 20.0) -> Process:
     Raises:
         ValueError: for a beta that is not positive and finite, or beta_max < beta_min.
 
-    Source: Song et al. 2021 (arXiv 2011.13456), eqs. 11, 29, 32; Karras et al. 2022, table 1 and
-    eqs. 150-152.
+    Source: Song et al. 2021 (arXiv 2011.13456), eqs. 11, 29, beta of appendix C; Karras et al. 2022
+    (arXiv 2206.00364), table 1.
+
     """
     beta = _linear_beta(beta_min, beta_max)
 
@@ -108,6 +109,7 @@ def sub_vp(beta_min: float = 0.1, beta_max: float = 20.0) -> Process:
         ValueError: for a beta that is not positive and finite, or beta_max < beta_min.
 
     Source: Song et al. 2021 (arXiv 2011.13456), eqs. 12, 29.
+
     """
     beta = _linear_beta(beta_min, beta_max)
 
@@ -161,7 +163,8 @@ def ve(sigma_min: float = 0.02, sigma_max: float = 100.0, label: str = "log") ->
     Raises:
         ValueError: unless 0 < sigma_min < sigma_max, or for another label.
 
-    Source: Song et al. 2021 (arXiv 2011.13456), eqs. 9, 30, 31.
+    Source: Song et al. 2021 (arXiv 2011.13456), eq. 9, levels of appendix C.
+
     """
     low, high = _ordered("sigma_min", sigma_min, "sigma_max", sigma_max)
     if label not in ("log", "sigma"):
@@ -206,6 +209,7 @@ def ve_sqrt(sigma_min: float = 0.02, sigma_max: float = 100.0) -> Process:
         ValueError: unless 0 < sigma_min < sigma_max.
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1, column VE.
+
     """
     low, high = _ordered("sigma_min", sigma_min, "sigma_max", sigma_max)
 

@@ -32,6 +32,7 @@ def cosine_betas(n: int = 1000, offset: float = 0.008, max_beta: float = 0.999) 
         ValueError: for n < 1, offset <= 0 or max_beta outside (0, 1).
 
     Source: Nichol & Dhariwal 2021 (arXiv 2102.09672), eq. 17.
+
     """
     offset = positive("offset", offset)
     _beta_range(max_beta, max_beta)
@@ -40,9 +41,9 @@ def cosine_betas(n: int = 1000, offset: float = 0.008, max_beta: float = 0.999) 
     return np.minimum(1.0 - (cosine[1:] / cosine[:-1]) ** 2, max_beta)
 
 
-def _count(n: int) -> int:
+def _count(n: int, name: str = "n") -> int:
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n must be a positive integer, got {n!r}")
+        raise ValueError(f"{name} must be a positive integer, got {n!r}")
     return int(n)
 
 
@@ -70,6 +71,7 @@ def discrete(betas: ArrayLike) -> Process:
 
     Source: Ho et al. 2020 (arXiv 2006.11239), eq. 4; Lin et al. 2024 (arXiv 2305.08891) for zero
     terminal signal.
+
     """
     betas = as_float64(betas)
     if betas.ndim != 1 or betas.size == 0:
@@ -164,9 +166,10 @@ def iddpm_levels(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> FloatAr
     Raises:
         ValueError: for m < 1 or constants that are not positive.
 
-    Source: Karras et al. 2022 (arXiv 2206.00364), table 1 and eq. 184.
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
+
     """
-    m = _count(m)
+    m = _count(m, "m")
     c1, c2 = positive("c1", c1), positive("c2", c2)
     a = np.sin(0.5 * math.pi * np.arange(m + 1) / (m * (c2 + 1.0))) ** 2
     log_growth = -np.log(np.maximum(a[:-1] / a[1:], c1))
@@ -185,6 +188,7 @@ def iddpm(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> Process:
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1; Nichol & Dhariwal 2021 (arXiv
     2102.09672), eq. 17.
+
     """
     levels = iddpm_levels(m, c1, c2)
     return _tabulated(f"iddpm(m={m}, c1={float(c1)!r}, c2={float(c2)!r})", levels[-2::-1].copy())
