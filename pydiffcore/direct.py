@@ -69,10 +69,11 @@ def direct(
         clip: bounds of D, or None.
         dtype: of every tensor, the network's included.
         device: of every tensor.
+
     """
     model = denoiser if isinstance(denoiser, Denoiser) else Denoiser(denoiser, denoised())
     seeds = checked_seeds(seeds)
-    at = {"device": device, "dtype": dtype}
+    at: dict[str, Any] = {"device": device, "dtype": dtype}
     if x is None:
         x = float(levels.sigma[0]) * normal(seeds, shape, purpose=INITIAL, stream=0, **at)
     drawn = iter(range(2**32))

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pydiffcore.ops.noise import INITIAL, SAMPLER
+from pydiffcore.ops.rounding import rounded
 from pydiffcore.plan import Plan
 
 __all__ = ["Rows", "fold"]
@@ -24,7 +26,7 @@ class Rows:
 
     Row 0 reads the initial state, or, where ``registers_in[0]`` is 0, makes it of unit noise: draw
     0 of purpose INITIAL.  Without clipping D is an affine map of reg_0 and F and needs no operand.
-    """  # noqa: D205
+    """
 
     registers_in: NDArray[np.int32]
     registers_out: NDArray[np.int32]
@@ -46,40 +48,48 @@ class Rows:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
-def fold(plan: Plan, *, unit_noise: bool, guidance: Array | None = None) -> Rows:
+def fold(
+    plan: Plan, *, unit_noise: bool, guidance: Array | None = None, single: bool = False
+) -> Rows:
     """Fold ``D = c_skip·x + c_out·F`` and the register scale into the coefficients of a plan.
 
     Args:
         plan: the plan.
         unit_noise: whether row 0 draws the initial noise itself.
         guidance: weights [n] or [n, B] of u + w(c − u) per network call, or None.
+        single: whether the registers are float32; their coefficients are then rounded so that
+            the errors of many rows do not add up.
+
     """
-    n = plan.nfe
+    rows = _fold(plan, unit_noise, single)
+    if guidance is None:
+        return rows
+    weights = np.concatenate([np.ones_like(guidance[:1]), guidance]).astype(np.float64)
+    return replace(rows, guidance=weights)
+
+
+@lru_cache(maxsize=64)
+def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
     before = np.append(1.0, plan.scale[:-1])  # row i + 1 reads registers of scale i
     c_skip, c_out = np.append(0.0, plan.c_skip) / before, np.append(0.0, plan.c_out)
     direct = plan.B_raw if plan.clip else plan.B + plan.B_raw
-    A, S = plan.A.copy(), plan.S.copy()
+    A, f = plan.A.copy(), direct * c_out[:, None]
     A[:, :, 0] += direct * c_skip[:, None]
     A[np.abs(A) <= 4e-16 * np.abs(plan.A)] = 0.0
-    stream, purpose = plan.stream.copy(), np.full(plan.stream.shape, SAMPLER, np.uint32)
+    if single:
+        A, f = rounded(plan, A, f)
+    S, stream = plan.S, plan.stream
+    purpose = np.full(stream.shape, SAMPLER, np.uint32)
     registers_in = plan.registers_in.copy()
     if unit_noise:
-        column = np.zeros((n + 1, S.shape[1], 1))
-        column[0, :, 0] = A[0, :, 0] * plan.init_scale
-        S = np.concatenate([S, np.zeros_like(column)], axis=2)
-        stream = np.concatenate([stream, np.full((n + 1, 1), -1)], axis=1)
-        purpose = np.concatenate([purpose, np.full((n + 1, 1), SAMPLER, np.uint32)], axis=1)
-        S[0] = np.concatenate([column[0], S[0, :, :-1]], axis=1)
-        stream[0] = np.concatenate([[0], stream[0, :-1]])
-        purpose[0, 0] = INITIAL
+        S, stream, purpose = _with_initial_draw(plan)
         A[0], registers_in[0] = 0.0, 0
-    draws = (stream >= 0).sum(axis=1)
     return Rows(
         registers_in=registers_in.astype(np.int32),
         registers_out=plan.registers_out.astype(np.int32),
-        draws=draws.astype(np.int32),
+        draws=(stream >= 0).sum(axis=1).astype(np.int32),
         A=A,
-        f=direct * c_out[:, None],
+        f=f,
         d=plan.B if plan.clip else np.zeros_like(plan.B),
         S=S,
         stream=np.maximum(stream, 0).astype(np.uint32),
@@ -88,7 +98,17 @@ def fold(plan: Plan, *, unit_noise: bool, guidance: Array | None = None) -> Rows
         c_out=c_out,
         c_in=np.append(plan.c_in / plan.scale[:-1], 0.0),
         clip=plan.clip,
-        guidance=None
-        if guidance is None
-        else np.concatenate([np.ones_like(guidance[:1]), guidance]).astype(np.float64),
+        guidance=None,
     )
+
+
+def _with_initial_draw(plan: Plan) -> tuple[Array, NDArray[np.int64], NDArray[np.uint32]]:
+    """Return S, stream and purpose with the initial noise as the first draw of row 0."""
+    rows, K, M = plan.S.shape
+    S, stream = np.zeros((rows, K, M + 1)), np.full((rows, M + 1), -1, np.int64)
+    S[1:, :, :M], stream[1:, :M] = plan.S[1:], plan.stream[1:]
+    S[0, :, 1:], stream[0, 1:] = plan.S[0], plan.stream[0]
+    S[0, :, 0], stream[0, 0] = plan.A[0, :, 0] * plan.init_scale, 0
+    purpose = np.full(stream.shape, SAMPLER, np.uint32)
+    purpose[0, 0] = INITIAL
+    return S, stream, purpose

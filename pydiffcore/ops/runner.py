@@ -49,6 +49,7 @@ class Runner:
 
     Raises:
         TypeError, ValueError: an argument has a wrong type, shape or value.
+
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Runner:
         Args:
             x: initial state [B, *shape] in the registers' frame, of deviation
                 ``plan.init_scale``; None draws it from the seeds.
+
         """
         if x is None and self.noise is not None:
             x = self.plan.init_scale * normal(
@@ -98,7 +100,8 @@ class Runner:
             self._state[0] = self._checked(x, "x", self.dtype, exact=False)
         self._row = 0
         if self.native and (x is None or not x.requires_grad):
-            self._report(self._advance(0, 0, 0, self._noise_pointer(0)), None)
+            noise = self._noise_row(0)
+            self._report(self._advance(0, 0, 0, 0 if noise is None else noise.data_ptr()), None)
             self._row = 1
             return self._input
         self._reference = self._make_reference(x)
@@ -117,6 +120,7 @@ class Runner:
             TypeError, ValueError: an output of the wrong dtype, device or shape.
             FloatingPointError: an output that is not finite, with the first such sample.
             RuntimeError: the plan has no row left, or ``start`` was not called.
+
         """
         row = self._row
         if (
@@ -131,14 +135,13 @@ class Runner:
             and self.noise is None
         ):
             status = self._advance(row, F.data_ptr(), 0, 0)
-            if status:
-                self._report(status, F)
-            self._row = row + 1
-            return self._input if row < self._last else self.result
+            if status == 0:
+                self._row = row + 1
+                return self._input if row < self._last else self.result
         return self._advance_checked(F, F_uncond)
 
     def _advance_checked(self, F: Tensor, F_uncond: Tensor | None) -> Tensor:
-        """The same for guidance, explicit noise, strided outputs and gradients."""
+        """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
             self._report(3, None)
         F = self._checked(F, "F", self.io_dtype)
@@ -151,16 +154,19 @@ class Runner:
             self._reference = self._make_reference(None)
         if self._reference is not None:
             return self._advance_reference(F, F_uncond)
-        uncond = 0 if F_uncond is None else F_uncond.data_ptr()
-        status = self._advance(self._row, F.data_ptr(), uncond, self._noise_pointer(self._row))
+        status = self._advance_native(F, F_uncond)
         if status == 2:  # an output that overlaps the registers in part
-            kept = [t.clone() for t in (F, F_uncond) if t is not None]
-            pointers = [t.data_ptr() for t in kept] + [0] * (2 - len(kept))
-            status = self._advance(self._row, *pointers, self._noise_pointer(self._row))
+            status = self._advance_native(F.clone(), None if F_uncond is None else F_uncond.clone())
         if status:
             self._report(status, F if F_uncond is None else torch.stack([F, F_uncond], 1))
         self._row += 1
         return self._input if self._row <= self.plan.nfe else self.result
+
+    def _advance_native(self, F: Tensor, F_uncond: Tensor | None) -> int:
+        uncond = 0 if F_uncond is None else F_uncond.data_ptr()
+        noise = self._noise_row(self._row)
+        pointer = 0 if noise is None else noise.data_ptr()
+        return int(self._advance(self._row, F.data_ptr(), uncond, pointer))
 
     @property
     def query(self) -> Tensor:
@@ -174,7 +180,12 @@ class Runner:
         if self._unit_noise is unit_noise:
             return
         self._unit_noise, self._last = unit_noise, self.plan.nfe
-        self._rows = fold(self.plan, unit_noise=unit_noise, guidance=self.guidance)
+        self._rows = fold(
+            self.plan,
+            unit_noise=unit_noise,
+            guidance=self.guidance,
+            single=self.dtype == torch.float32,
+        )
         if self.native:
             self._program = native.program(
                 **self._rows.arguments(),
@@ -212,10 +223,6 @@ class Runner:
             (count, *self.shape), generator=self.noise, dtype=self.dtype, device=self.device
         )
 
-    def _noise_pointer(self, row: int) -> int:
-        self._noise_kept = self._noise_row(row)  # alive until the kernel has read it
-        return 0 if self._noise_kept is None else self._noise_kept.data_ptr()
-
     def _checked(self, value: Any, name: str, dtype: torch.dtype, *, exact: bool = True) -> Tensor:
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
@@ -228,9 +235,7 @@ class Runner:
         if value.device != self.device:
             raise ValueError(f"{name} is on {value.device}, expected {self.device}")
         if value.shape != self.shape:
-            raise ValueError(
-                f"{name} has shape {tuple(value.shape)}, expected {tuple(self.shape)}"
-            )
+            raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple(self.shape)}")
         return value.contiguous()
 
     def _checked_noise(self, noise: Any) -> Tensor | torch.Generator | None:
@@ -305,4 +310,3 @@ def _checked_guidance(weights: Any, n: int, batch: int) -> NDArray[np.float64] |
     if not np.isfinite(array).all():
         raise ValueError("guidance holds a weight that is not finite")
     return array
-

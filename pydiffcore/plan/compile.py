@@ -46,6 +46,7 @@ def compile_tape(tape: Tape, output: int) -> dict[str, Any]:
     Args:
         tape: the record of a sampler's run.
         output: index of the node that the sampler returned.
+
     """
     steps = _reachable(tape, output)
     fewest = _read(steps, own_up_to=0)

@@ -18,11 +18,17 @@ __all__ = ["Marginal", "push"]
 
 
 class Marginal(NamedTuple):
-    """Per query and for the result: x0 error, noise ratio; per row the amplification."""
+    """[n + 1] each: x0 error and noise ratio of queries and result, amplification of rows.
+
+    ``x0`` and ``noise`` are [n + 1, K]: what each register holds after each row, its x0
+    coefficient and its noise in the direction of the query's.
+    """
 
     x0_error: NDArray[np.float64]
     noise_ratio: NDArray[np.float64]
     amplification: NDArray[np.float64]
+    x0: NDArray[np.float64]
+    noise: NDArray[np.float64]
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -33,6 +39,7 @@ def push(plan: Plan) -> Marginal:
     mean, L = np.zeros(K), np.zeros((K, K))  # noise covariance L·Lᵀ, kept as its root
     mean[0], L[0, 0] = start, start * plan.sigma_init
     x0_error, noise_ratio, amplification = np.empty(n + 1), np.empty(n + 1), np.empty(n + 1)
+    x0, along = np.empty((n + 1, K)), np.empty((n + 1, K))
     sigma = [*plan.sigma.tolist(), plan.sigma_final]
     D = plan.B + plan.B_raw
     for row in range(n + 1):  # a divergent plan overflows here, which its figures then show
@@ -42,11 +49,12 @@ def push(plan: Plan) -> Marginal:
         if row > 0:
             terms = terms + np.abs(plan.B[row]) + np.abs(plan.B_raw[row])
         mean = A @ mean + D[row]
-        L = np.linalg.qr(np.concatenate([A @ L, S], axis=1).T, mode="r").T
+        L = np.asarray(np.linalg.qr(np.concatenate([A @ L, S], axis=1).T, mode="r")).T
         noise = np.sqrt((L * L).sum(axis=1))
         total = np.hypot(mean, noise)[:k]
         amplification[row] = (terms[:k] / np.maximum(total, 1e-300)).max()
         deviation = noise[0] / plan.scale[row]
         x0_error[row] = abs(mean[0] / plan.scale[row] - 1)
         noise_ratio[row] = deviation / sigma[row] if sigma[row] > 0 else 1 + deviation
-    return Marginal(x0_error, noise_ratio, amplification)
+        x0[row], along[row] = mean, L @ L[0] / max(noise[0], 1e-300)
+    return Marginal(x0_error, noise_ratio, amplification, x0, along)

@@ -34,8 +34,8 @@ class Plan:
         input' = c_in_{i+1}·reg'_0/scale_{i+1}
 
     Registers hold ``scale`` times the EDM frame's values.  After the last row register 0 is the
-    result.  Nothing here is declared that follows from the numbers: calls, registers, stochasticity,
-    amplification and the marginals are derived.
+    result.  Nothing is declared that follows from the numbers: calls, registers, stochasticity,
+    amplification and marginals are derived.
 
     Attributes:
         sampler, levels, prediction: names, with their parameters.
@@ -48,6 +48,7 @@ class Plan:
 
     Raises:
         ValueError: shapes disagree, a number is not finite, or a count is out of range.
+
     """
 
     sampler: str
@@ -133,8 +134,8 @@ class Plan:
     def amplification(self) -> float:
         """Largest factor by which a row's terms exceed their sum: 1 loses no digits.
 
-        max over rows and registers of Σ|term|/‖register‖, each in root mean square over unit-variance
-        data and noise.
+        max over rows and registers of Σ|term|/‖register‖, each in root mean square over data and
+        noise of unit variance.
         """
         return float(self._marginal.amplification.max())
 
@@ -150,6 +151,11 @@ class Plan:
         Where the level is 0 the entry is 1 plus the deviation itself.
         """
         return self._marginal.noise_ratio
+
+    @property
+    def register_sizes(self) -> tuple[Array, Array]:
+        """[n + 1, K] x0 coefficient and noise of each register after each row."""
+        return self._marginal.x0, self._marginal.noise
 
     @cached_property
     def _marginal(self) -> marginal.Marginal:
@@ -196,9 +202,7 @@ class Plan:
         x_t = alpha·x0 + sigma·z is what a VP or flow network's users see between two steps.
         """
         levels = np.append(self.sigma, self.sigma_final)
-        alpha = np.array(
-            [float(process.alpha(process.time(s))) if s > 0 else 1.0 for s in levels]
-        )
+        alpha = np.array([float(process.alpha(process.time(s))) if s > 0 else 1.0 for s in levels])
         start = float(process.alpha(process.time(self.sigma_init)))
         factor = alpha / self.scale
         before = np.append(start / self.scale_init, factor[:-1])
@@ -214,7 +218,7 @@ class Plan:
 
     @property
     def init_scale(self) -> float:
-        """Deviation of the initial state, ``scale·sigma_init``: unit noise times this starts a run."""
+        """Deviation of the initial state: ``scale_init·sigma_init`` times unit noise is a start."""
         return self.sigma_init * self.scale_init
 
     def format(self, limit: int | None = 24) -> str:

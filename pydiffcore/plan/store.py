@@ -50,7 +50,11 @@ def load(cls: type[Plan], path: str | Path) -> Plan:
     expected = content.pop("hash", None)
     try:
         content["clip"] = tuple(content["clip"]) if content["clip"] else None
-        plan = cls(**{k: np.array(v) if isinstance(v, list) else v for k, v in content.items()})
+        arrays: dict[str, Any] = {
+            name: np.array(value) if isinstance(value, list) else value
+            for name, value in content.items()
+        }
+        plan = cls(**arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} does not hold a whole plan: {error}") from None
     if plan.hash != expected:

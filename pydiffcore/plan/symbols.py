@@ -159,7 +159,10 @@ class Symbol:
     def __lt__(self, other: object) -> bool:
         self._refuse("a comparison")
 
-    __le__ = __gt__ = __ge__ = __eq__ = __ne__ = __lt__  # type: ignore[assignment]
+    def __eq__(self, other: object) -> bool:
+        self._refuse("a comparison")
+
+    __le__ = __gt__ = __ge__ = __ne__ = __lt__
     __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, key: object) -> Symbol:

@@ -63,6 +63,7 @@ def trace(
         TraceError: the sampler did something to its state that is not linear in it.
         ValueError: ``clip`` is not an ascending pair of finite numbers, or the sampler never
             called the denoiser.
+
     """
     if not isinstance(levels, Levels):
         raise TypeError(

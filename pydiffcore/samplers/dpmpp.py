@@ -39,6 +39,7 @@ def dpmpp_2m_sde(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float
 
     Args:
         eta: scale of the reverse SDE's noise; 0 is :func:`dpmpp_2m`.
+
     """
     D_prev, h_prev = None, 0.0
     for sigma, sigma_next in levels.steps():

@@ -31,7 +31,9 @@ def split(sigma: float, sigma_next: float, eta: float) -> tuple[float, float]:
     """
     up = eta * sigma_next * math.sqrt((sigma - sigma_next) * (sigma + sigma_next)) / sigma
     if up > sigma_next:
-        raise ValueError(f"eta is {eta}: the noise {up} exceeds the level {sigma_next} it must reach")
+        raise ValueError(
+            f"eta is {eta}: the noise {up} exceeds the level {sigma_next} it must reach"
+        )
     return math.sqrt((sigma_next - up) * (sigma_next + up)), up
 
 
@@ -42,6 +44,7 @@ def ancestral(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 
 
     Args:
         eta: share of the posterior's noise that is drawn afresh; 0 is Euler.
+
     """
     for sigma, sigma_next in levels.steps():
         down, up = split(sigma, sigma_next, eta)
@@ -60,6 +63,7 @@ def ddim(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 0.0) 
 
     Args:
         eta: 0 is deterministic, 1 has DDPM's variance β̃.
+
     """
     for sigma, sigma_next in levels.steps():
         down, up = split(sigma, sigma_next, eta)
@@ -79,6 +83,7 @@ def ddpm(x: Any, denoise: Any, levels: Levels, noise: Any, *, variance: str = "s
 
     Args:
         variance: "small" (β̃) or "large" (β); the step to σ = 0 draws nothing.
+
     """
     if variance not in ("small", "large"):
         raise ValueError(f"variance is {variance!r}, expected 'small' or 'large'")

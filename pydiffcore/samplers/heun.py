@@ -31,6 +31,7 @@ def heun(
         churn: S_churn, γ = min(S_churn/n, √2 − 1) inside [s_min, s_max].
         s_min, s_max: the σ between which noise is added.
         s_noise: S_noise, the deviation of the added noise; other than 1 it misses the marginal.
+
     """
     for sigma, sigma_next in levels.steps():
         gamma = min(churn / len(levels), math.sqrt(2) - 1) if s_min <= sigma <= s_max else 0.0

@@ -30,6 +30,7 @@ def langevin(
     Args:
         step: ε, the step size at the last level.
         repeats: T, the steps at each level.
+
     """
     if not (step > 0 and repeats >= 1):
         raise ValueError(f"step is {step}, repeats is {repeats}: expected step > 0, repeats >= 1")

@@ -28,12 +28,13 @@ def adams_bashforth(nodes: NDArray[np.float64], a: float, b: float) -> NDArray[n
 
 
 def lms(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
-    """x' = x + Σ_j c_j d_{i−j}, c_j the integral of d's interpolation in σ, d = (x − D)/σ.
+    """X' = x + Σ_j c_j d_{i−j}, c_j the integral of d's interpolation in σ, d = (x − D)/σ.
 
     Liu et al. 2022 (arXiv 2202.09778) use the method at even steps; here on any levels.
 
     Args:
         order: number of slopes d that are kept, at least 1.
+
     """
     if order < 1:
         raise ValueError(f"order is {order}, expected at least 1")

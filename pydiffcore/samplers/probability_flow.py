@@ -26,6 +26,7 @@ def pf_euler(x: Any, denoise: Any, levels: Levels, noise: Any, *, process: Proce
 
     Args:
         process: gives s = alpha, σ = level and their derivatives.
+
     """
     steps = _times(levels, process)
     X = float(process.alpha(steps[0][0])) * x
@@ -51,6 +52,7 @@ def pf_heun(
     Args:
         process: gives s = alpha, σ = level and their derivatives.
         stage: a, where the second slope is taken: 1 Heun, 1/2 midpoint, 2/3 Ralston.
+
     """
     if not 0 < stage <= 1:
         raise ValueError(f"stage is {stage}, expected a number in (0, 1]")

@@ -6,6 +6,7 @@ dX = [f X − g² ∇log p_t(X)] dt + g dw backwards in t, with the score (alpha
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -22,7 +23,7 @@ def _times(levels: Levels, process: Process) -> list[tuple[float, float]]:
             f"levels reach sigma = {levels.sigma[-1]}, which {process.name} has at no finite time: "
             "make them with final_zero=False"
         )
-    return list(zip(times[:-1], times[1:], strict=True))
+    return list(itertools.pairwise(times))
 
 
 def euler_maruyama(
@@ -41,6 +42,7 @@ def euler_maruyama(
     Args:
         process: gives alpha, f = drift and g = diffusion.
         final_noise: draw noise in the last step too; the paper's code leaves it out.
+
     """
     alpha, steps = process.alpha, _times(levels, process)
     X = float(alpha(steps[0][0])) * x
@@ -72,6 +74,7 @@ def reverse_diffusion(
     Args:
         process: gives alpha and sigma.
         final_noise: draw noise in the last step too; the paper's code leaves it out.
+
     """
     alpha, steps = process.alpha, list(levels.steps())
     at = [float(alpha(process.time(sigma))) if sigma > 0 else 1.0 for sigma in levels.sigma]

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rounding a plan's coefficients to float32 so that their errors do not add up.
+
+Neighbouring rows have nearly equal coefficients, so that rounding each to the nearest float32
+makes nearly the same error a thousand times.  Here the error that has gathered in each register,
+in its x0 coefficient and in its noise, is carried along (for a perfect denoiser, D = x0), and the
+two largest coefficients of the next row are rounded from values that cancel it.  A coefficient
+moves by a few units in its last place; no kernel is any slower.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydiffcore.plan import Plan
+
+__all__ = ["rounded"]
+
+Array = NDArray[np.float64]
+ULPS = 16.0  # a correction beyond this many units in the last place is no rounding matter
+
+
+def _single(values: Array) -> Array:
+    return values.astype(np.float32).astype(np.float64)
+
+
+def rounded(plan: Plan, A: Array, f: Array) -> tuple[Array, Array]:
+    """Return A [n + 1, K, K] and f [n + 1, K] in float32 numbers, errors carried from row to row.
+
+    Args:
+        plan: the plan, for its preconditioning and its marginals.
+        A, f: coefficients of registers and of the network's output, float64.
+
+    """
+    A32, f32 = _single(A), _single(f)
+    size_x0, size_noise = plan.register_sizes
+    K = A.shape[1]
+    error = np.zeros((K, 2))
+    for row in range(1, plan.nfe + 1):
+        i = row - 1
+        scale, skip, out = plan.scale[i], plan.c_skip[i], plan.c_out[i]
+        sizes = np.stack([size_x0[i], size_noise[i]], axis=1)  # [K, 2]
+        F = np.array([1.0 - skip * sizes[0, 0] / scale, -skip * sizes[0, 1] / scale]) / out
+        F_error = -skip / (scale * out) * error[0]
+        carried = A[row] @ error + f[row][:, None] * F_error
+        made = (A32[row] - A[row]) @ sizes + (f32[row] - f[row])[:, None] * F
+        after = carried + made
+        for j in range(plan.registers_out[row]):
+            k = int(np.argmax(np.abs(A[row, j] * sizes[:, 1])))
+            operands = np.array([sizes[k], F])  # rows: the operand's x0 and noise parts
+            determinant = operands[0, 0] * operands[1, 1] - operands[0, 1] * operands[1, 0]
+            if abs(determinant) < 1e-12 * np.abs(operands).prod(axis=1).max():
+                continue
+            nudge = -np.linalg.solve(operands.T, after[j])
+            a, b = A32[row, j, k] + nudge[0], f32[row, j] + nudge[1]
+            limit = ULPS * 6e-8 * max(abs(A[row, j, k]), abs(f[row, j]))
+            if np.abs(nudge).max() > limit:
+                continue
+            A32[row, j, k], f32[row, j] = np.float32(a), np.float32(b)
+            after[j] = (
+                carried[j] + (A32[row, j] - A[row, j]) @ sizes + (f32[row, j] - f[row, j]) * F
+            )
+        error = after
+    return A32, f32
