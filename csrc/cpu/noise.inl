@@ -133,11 +133,14 @@ void words_of_many(uint32_t* to, const Tile& tile, const uint64_t* seeds, uint32
 void words_of_tiny(uint32_t* to, const Tile& tile, const uint64_t* seeds, uint32_t purpose,
                    uint32_t stream) {
   constexpr int pair = 2 * Lanes::blocks;
-  uint64_t keys[kKeys];
-  for (int64_t i = 0; i < tile.samples + 2 * pair; ++i) {
-    const int64_t lane = i / pair * pair + i % 2 * Lanes::blocks + i % pair / 2;
-    keys[lane] = i < tile.samples ? seeds[tile.sample + i] : 0;
-  }
+  uint64_t padded[kKeys], keys[kKeys];
+  __builtin_memcpy(padded, seeds + tile.sample, tile.samples * sizeof *seeds);
+  for (int64_t i = tile.samples; i < tile.samples + 2 * pair; ++i) padded[i] = 0;
+  for (int64_t i = 0; i < tile.samples + pair; i += pair)
+    for (int l = 0; l < Lanes::blocks; ++l) {
+      keys[i + l] = padded[i + 2 * l];
+      keys[i + l + Lanes::blocks] = padded[i + 2 * l + 1];
+    }
   for (int64_t i = 0; i < tile.samples; i += 2 * pair) {
     Vectors<Lanes::W> v;
     keyed_group(&v, keys + i, nullptr, purpose, stream);

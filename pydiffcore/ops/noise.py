@@ -66,6 +66,7 @@ def normal(
 
     Raises:
         TypeError, ValueError: an argument has a wrong type or value.
+
     """
     keys = np.array(checked_seeds(seeds), np.uint64)
     sizes = torch.Size([operator.index(size) for size in shape])
@@ -85,6 +86,7 @@ def checked_seeds(seeds: Any) -> list[int]:
     Raises:
         TypeError: a seed is not an integer.
         ValueError: a seed is negative or too large.
+
     """
     if isinstance(seeds, Tensor):
         seeds = seeds.detach().cpu().numpy()
@@ -169,5 +171,5 @@ def reference_normal(
         (blocks & low, blocks >> half, stream, purpose), (keys & low, keys >> half)
     )
     pairs = (*reference_box_muller(words[0], words[1]), *reference_box_muller(words[2], words[3]))
-    z = np.stack(pairs, axis=-1).reshape(len(keys), -1)
+    z = np.stack(pairs, axis=-1).reshape(len(keys), 4 * blocks.size)
     return z[:, first % 4 : first % 4 + size]

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every native kernel on fixed operands and prints the target and one digest of all bits.
+
+    python native_battery.py [threads] [flush]
+
+The digest must not depend on PYDIFFCORE_TARGET, on the number of threads or, since nothing here is
+subnormal in float32, on flush-to-zero.
+"""
+
+import hashlib
+import sys
+
+import numpy as np
+import torch
+
+from pydiffcore.ops import native
+
+SIZES = [(1, 1), (3, 2), (300, 2), (600, 1), (70, 3), (40, 5), (33, 7), (9, 112)]
+SIZES += [(2, 511), (3, 512), (2, 513), (5, 1030), (2, 70001)]
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def table(rng, K, M, B, clip, guided):
+    """Two rows with K registers in and out and M draws: random coefficients."""
+    return {
+        "registers_in": [K, K], "registers_out": [K, K], "draws": [M, M],
+        "A": rng.normal(size=(2, K, K)), "f": rng.normal(size=(2, K)),
+        "d": rng.normal(size=(2, K)), "S": rng.normal(size=(2, K, M)),
+        "stream": rng.integers(0, 2**32, (2, M)).astype(np.uint32),
+        "purpose": rng.integers(0, 7, (2, M)).astype(np.uint32),
+        "c_skip": rng.normal(size=2), "c_out": rng.normal(size=2), "c_in": rng.normal(size=2),
+        "clip": clip, "guidance": rng.normal(size=(2, B)) if guided else None,
+    }  # fmt: skip
+
+
+def seeds_of(rng, B):
+    return rng.integers(0, 2**64, B, dtype=np.uint64)
+
+
+def tensor(rng, shape, dtype):
+    return torch.from_numpy(rng.normal(size=shape)).to(dtype)
+
+
+def outputs(rng):
+    """Yield every tensor the kernels write."""
+    for B, N in SIZES:
+        for dtype in DTYPES:
+            out = torch.empty(B, N, dtype=dtype)
+            native.normal(out, seeds_of(rng, B), 3, 5)
+            yield out
+        yield from corrupted(rng, B, N)
+        for K, M, clip, guided in ((1, 0, None, 0), (2, 1, (-0.5, 0.5), 1), (4, 2, None, 1),
+                                   (6, 3, (-1, 1), 0)):  # fmt: skip
+            yield from rows(rng, B, N, K, M, clip, guided)
+
+
+def corrupted(rng, B, N):
+    images = torch.from_numpy(rng.integers(0, 256, (B, N)).astype(np.uint8))
+    for dtype in DTYPES:
+        input, target = torch.empty(B, N, dtype=dtype), torch.empty(B, N)
+        coefficients = rng.normal(size=(B, 4)).astype(np.float32)
+        native.corrupt(images, coefficients, seeds_of(rng, B), input, target, purpose=2, stream=1)
+        yield from (input, target)
+
+
+def rows(rng, B, N, K, M, clip, guided):
+    for state_dtype in DTYPES[:2]:
+        for dtype in DTYPES:
+            state = tensor(rng, (K, B, N), state_dtype)
+            input, F = tensor(rng, (B, N), dtype), tensor(rng, (B, N), dtype)
+            unconditional = tensor(rng, (B, N), dtype)
+            program = native.program(
+                **table(rng, K, M, B, clip, guided), state=state, input=input,
+                seeds=seeds_of(rng, B),
+            )  # fmt: skip
+            status = program.advance(1, F.data_ptr(), unconditional.data_ptr() if guided else 0, 0)
+            assert status == 0, status
+            yield from (state, input)
+
+
+def digest():
+    rng, total = np.random.default_rng(1), hashlib.sha256()
+    for out in outputs(rng):
+        total.update(out.view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        torch.set_num_threads(int(sys.argv[1]))
+    if "flush" in sys.argv and not torch.set_flush_denormal(True):
+        sys.exit("this machine cannot flush subnormals to zero")
+    print(native.target(), digest())
