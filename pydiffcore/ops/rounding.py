@@ -48,14 +48,12 @@ def rounded(plan: Plan, A: Array, f: Array) -> tuple[Array, Array]:
         after = carried + made
         for j in range(plan.registers_out[row]):
             k = int(np.argmax(np.abs(A[row, j] * sizes[:, 1])))
-            operands = np.array([sizes[k], F])  # rows: the operand's x0 and noise parts
-            determinant = operands[0, 0] * operands[1, 1] - operands[0, 1] * operands[1, 0]
-            if abs(determinant) < 1e-12 * np.abs(operands).prod(axis=1).max():
+            nudge = _solve(sizes[k], F, -after[j])
+            if nudge is None:
                 continue
-            nudge = -np.linalg.solve(operands.T, after[j])
             a, b = A32[row, j, k] + nudge[0], f32[row, j] + nudge[1]
             limit = ULPS * 6e-8 * max(abs(A[row, j, k]), abs(f[row, j]))
-            if np.abs(nudge).max() > limit:
+            if max(abs(nudge[0]), abs(nudge[1])) > limit:
                 continue
             A32[row, j, k], f32[row, j] = np.float32(a), np.float32(b)
             after[j] = (
@@ -63,3 +61,13 @@ def rounded(plan: Plan, A: Array, f: Array) -> tuple[Array, Array]:
             )
         error = after
     return A32, f32
+
+
+def _solve(p: Array, q: Array, target: Array) -> tuple[float, float] | None:
+    """Return (a, b) with a·p + b·q = target in the plane, or None where p and q are parallel."""
+    determinant = float(p[0] * q[1] - p[1] * q[0])
+    if abs(determinant) <= 1e-9 * float(np.hypot(*p) * np.hypot(*q)):
+        return None
+    a = (target[0] * q[1] - target[1] * q[0]) / determinant
+    b = (p[0] * target[1] - p[1] * target[0]) / determinant
+    return float(a), float(b)
