@@ -178,9 +178,7 @@ def ve(sigma_min: float = 0.02, sigma_max: float = 100.0, label: str = "log") ->
         with np.errstate(divide="ignore"):
             return np.log(as_float64(sigma) / low) / rate
 
-    def log_label(t: ArrayLike) -> Any:
-        return math.log(0.5 * low) + rate * as_float64(t)
-
+    label_0 = math.log(0.5 * low)
     return Process(
         name=f"ve(sigma_min={low!r}, sigma_max={high!r}, label={label!r})",
         alpha=_ones,
@@ -191,7 +189,7 @@ def ve(sigma_min: float = 0.02, sigma_max: float = 100.0, label: str = "log") ->
         d_alpha=_zeros,
         d_level=lambda t: rate * level(t),
         diffusion=lambda t: math.sqrt(2.0 * rate) * level(t),
-        label=log_label if label == "log" else level,
+        label=level if label == "sigma" else lambda t: label_0 + rate * as_float64(t),
         t_min=0.0,
         t_max=1.0,
     )
