@@ -14,6 +14,7 @@ import torch
 from pydiffcore.ops import native
 from pydiffcore.ops.noise import reference_normal
 
+PYTHON = [sys.executable, *(["-S"] if sys.flags.no_site else [])]
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}
 IO_DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
@@ -320,7 +321,7 @@ def test_advance_refuses_other_arguments(arguments):
 def run_battery(*arguments, target=""):
     environment = {**os.environ, "PYDIFFCORE_TARGET": target}
     return subprocess.run(
-        [sys.executable, str(Path(battery.__file__)), *arguments],
+        [*PYTHON, str(Path(battery.__file__)), *arguments],
         env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -373,7 +374,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def test_fork_after_a_parallel_run_computes_on_one_thread():
-    result = subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False)
+    result = subprocess.run([*PYTHON, "-c", FORK], timeout=60, check=False)
     assert result.returncode == 0
 
 

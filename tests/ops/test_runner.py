@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runner: backends agree, outputs may alias or need gradients, bad input is named."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES, ids
+
+import pydiffcore
+from pydiffcore import Guidance, Runner, exact, levels, prediction, process, samplers
+
+PLAN = pydiffcore.trace(samplers.dpmpp_2m_sde, levels.karras(6, 0.02), prediction.edm())
+SHAPE, SEEDS = (3, 4), range(5)
+
+
+def network(x, c_noise):
+    """A smooth map with structure, cheap and deterministic."""
+    return (torch.tanh(x.float()) * 0.7 + 0.1 * c_noise.float()[:, None, None]).to(x.dtype)
+
+
+def run(plan=PLAN, F=network, shape=SHAPE, seeds=SEEDS, **kw):
+    runner = Runner(plan, shape, seeds, **kw)
+    state = runner.start()
+    for c_noise in plan.c_noise:
+        label = torch.full((len(seeds),), float(c_noise))
+        state = runner.advance(F(state, label))
+    return state
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("clip", [None, (-0.8, 0.8)])
+@pytest.mark.parametrize("case", CASES, ids=ids(CASES))
+def test_native_rows_are_the_reference_rows_to_the_bit(case, clip, dtype):
+    plan = pydiffcore.trace(
+        case.sampler, case.levels(5), prediction.edm(), clip=clip, **case.options
+    )
+    kw = {"plan": plan, "dtype": dtype}
+    assert torch.equal(run(backend="native", **kw), run(backend="reference", **kw))
+
+
+@pytest.mark.parametrize("io", [torch.bfloat16, torch.float16, torch.float64])
+def test_io_dtypes_agree_with_the_reference(io):
+    native, reference = (run(io_dtype=io, backend=b) for b in ("native", "reference"))
+    assert native.dtype == torch.float32
+    assert torch.equal(native, reference)
+
+
+def test_a_sample_does_not_depend_on_its_batch(mixture):
+    plan = pydiffcore.trace(samplers.ancestral, levels.karras(7))
+    together = pydiffcore.sample(mixture, plan, shape=(3,), seeds=range(10), dtype=torch.float64)
+    for batch in (1, 3, 7):
+        apart = pydiffcore.sample(
+            mixture, plan, shape=(3,), seeds=range(10), batch=batch, dtype=torch.float64
+        )
+        assert torch.equal(apart, together)
+    backwards = pydiffcore.sample(
+        mixture, plan, shape=(3,), seeds=range(9, -1, -1), dtype=torch.float64
+    )
+    assert torch.equal(backwards.flip(0), together)
+
+
+def test_identity_network_that_returns_its_own_input():
+    out = run(F=lambda x, c: x)
+    assert torch.equal(out, run(F=lambda x, c: x.clone()))
+
+
+def test_output_that_is_a_view_of_the_input():
+    out = run(F=lambda x, c: x.transpose(1, 2).transpose(1, 2))
+    assert torch.equal(out, run(F=lambda x, c: x.clone()))
+    flipped = run(F=lambda x, c: x.permute(0, 2, 1).reshape(x.shape))
+    assert torch.isfinite(flipped).all()
+
+
+def test_output_that_overlaps_the_registers():
+    plan = pydiffcore.trace(samplers.dpmpp_2m, levels.karras(5, 0.1))
+
+    def use(copy):
+        runner = Runner(plan, (4,), [1, 2, 3])
+        x = runner.start()
+        for _ in range(plan.nfe):
+            shifted = runner._state.view(-1)[3:15].view(3, 4) * 1 if copy else None
+            F = shifted if copy else runner._state.view(-1)[3:15].view(3, 4)
+            x = runner.advance(F)
+        return x.clone()
+
+    runner = Runner(plan, (4,), [1, 2, 3])
+    runner._state.zero_()
+    assert torch.equal(use(copy=False), use(copy=True))
+
+
+def test_recycled_output_buffer_between_the_two_guided_calls():
+    """A network that writes both outputs into one buffer."""
+    buffer = torch.empty((5, *SHAPE))
+
+    def recycling(x, c_noise, cond=None):
+        return buffer.copy_(network(x, c_noise) + (0.3 if cond is None else cond))
+
+    def fresh(x, c_noise, cond=None):
+        return network(x, c_noise) + (0.3 if cond is None else cond)
+
+    guidance = Guidance(2.5, {"cond": None})
+    results = [
+        pydiffcore.sample(
+            pydiffcore.Denoiser(F, prediction.edm(), {"cond": 1.0}, guidance),
+            PLAN,
+            shape=SHAPE,
+            seeds=SEEDS,
+        )
+        for F in (recycling, fresh)
+    ]
+    assert torch.equal(*results)
+
+
+def test_guidance_is_the_formula_per_sample_and_per_level():
+    weight = torch.tensor([0.0, 1.0, 1.5, 3.0, -1.0])
+
+    def fresh(x, c_noise, cond=None):
+        return network(x, c_noise) + (0.3 if cond is None else cond)
+
+    model = pydiffcore.Denoiser(
+        fresh, prediction.edm(), {"cond": 1.0}, Guidance(weight, {"cond": None}, (0.1, 20.0))
+    )
+    out = pydiffcore.sample(model, PLAN, shape=SHAPE, seeds=SEEDS, dtype=torch.float64)
+
+    calls = iter(PLAN.sigma)
+
+    def by_hand(x, c_noise):
+        w = weight.double() if 0.1 <= next(calls) <= 20.0 else torch.ones(5).double()
+        u, c = fresh(x, c_noise), fresh(x, c_noise, 1.0)
+        return u + w[:, None, None] * (c - u)
+
+    hand = pydiffcore.Denoiser(by_hand, prediction.edm())
+    expected = pydiffcore.sample(hand, PLAN, shape=SHAPE, seeds=SEEDS, dtype=torch.float64)
+    assert torch.allclose(out, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_gradients_flow_through_the_rows():
+    scale = torch.tensor(0.9, dtype=torch.float64, requires_grad=True)
+
+    def out_of(s):
+        model = pydiffcore.Denoiser(lambda x, c: s * torch.tanh(x), prediction.edm())
+        return pydiffcore.sample(
+            model, PLAN, shape=SHAPE, seeds=SEEDS, dtype=torch.float64, grad=True
+        )
+
+    out_of(scale).square().sum().backward()
+    with torch.no_grad():
+        h = 1e-6
+        slope = (
+            out_of(scale.detach() + h).square().sum() - out_of(scale.detach() - h).square().sum()
+        )
+    assert float(scale.grad) == pytest.approx(float(slope) / (2 * h), rel=1e-6)
+
+
+def test_gradient_of_the_initial_state():
+    x = torch.randn((5, *SHAPE), dtype=torch.float64, requires_grad=True)
+    runner = Runner(PLAN, SHAPE, SEEDS, dtype=torch.float64)
+    state = runner.start(x)
+    for _ in range(PLAN.nfe):
+        state = runner.advance(torch.tanh(state))
+    (grad,) = torch.autograd.grad(state.sum(), x)
+    assert torch.isfinite(grad).all()
+    assert grad.abs().max() > 0
+
+
+def test_no_graph_is_recorded_without_grad():
+    weight = torch.ones((), requires_grad=True)
+    model = pydiffcore.Denoiser(lambda x, c: weight * torch.tanh(x), prediction.edm())
+    out = pydiffcore.sample(model, PLAN, shape=SHAPE, seeds=SEEDS)
+    assert not out.requires_grad
+
+
+def test_explicit_state_and_noise():
+    """The kernel's own draws, passed in as tensors, give the same run."""
+    own = run(dtype=torch.float64)
+    kw = {"device": "cpu", "dtype": torch.float64}
+    from pydiffcore.ops.noise import INITIAL, SAMPLER
+
+    x = PLAN.init_scale * pydiffcore.normal(SEEDS, SHAPE, purpose=INITIAL, stream=0, **kw)
+    noise = torch.stack(
+        [
+            pydiffcore.normal(SEEDS, SHAPE, purpose=SAMPLER, stream=m, **kw)
+            for m in range(PLAN.draws)
+        ]
+    )
+    for backend in ("native", "reference"):
+        runner = Runner(PLAN, SHAPE, SEEDS, dtype=torch.float64, noise=noise, backend=backend)
+        state = runner.start(x)
+        for c in PLAN.c_noise:
+            state = runner.advance(network(state, torch.full((5,), float(c))))
+        assert torch.equal(state, own)
+
+
+def test_a_torch_generator_gives_torch_s_numbers():
+    plan = pydiffcore.trace(samplers.ancestral, levels.explicit([4.0, 2.0, 1.0, 0.0]))
+    generator = torch.Generator().manual_seed(3)
+    expected = torch.Generator().manual_seed(3)
+    x = torch.ones(2, 3)
+    out = pydiffcore.sample(
+        lambda x, s: 0 * x, plan, shape=(3,), seeds=[0, 1], x=x, noise=generator
+    )
+    stack = torch.stack([torch.randn((1, 2, 3), generator=expected)[0] for _ in range(2)])
+    again = pydiffcore.sample(lambda x, s: 0 * x, plan, shape=(3,), seeds=[0, 1], x=x, noise=stack)
+    assert torch.equal(out, again)
+
+
+def test_channels_last_and_strided_inputs_work():
+    F = torch.randn(5, 4, 6, 8)
+    plan = pydiffcore.trace(samplers.euler, levels.karras(1))
+
+    def result(output):
+        runner = Runner(plan, (4, 6, 8), SEEDS)
+        runner.start()
+        return runner.advance(output).clone()
+
+    expected = result(F)
+    assert torch.equal(result(F.contiguous(memory_format=torch.channels_last)), expected)
+    wide = torch.empty(5, 4, 6, 16)
+    wide[..., ::2] = F
+    assert torch.equal(result(wide[..., ::2]), expected)
+    x = torch.randn(5, 4, 6, 8)
+    runner = Runner(plan, (4, 6, 8), SEEDS)
+    assert torch.equal(runner.start(x.contiguous(memory_format=torch.channels_last)), x)
+
+
+def test_restart_repeats_the_run():
+    runner = Runner(PLAN, SHAPE, SEEDS)
+    outs = []
+    for _ in range(2):
+        state = runner.start()
+        for _ in range(PLAN.nfe):
+            state = runner.advance(torch.tanh(state))
+        outs.append(state.clone())
+    assert torch.equal(*outs)
+
+
+def _in_child(queue):
+    queue.put(run(seeds=range(2000)).sum().item())
+
+
+def test_fork_after_a_parallel_run():
+    before = run(seeds=range(2000)).sum().item()
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    child.join(timeout=60)
+    assert child.exitcode == 0
+    assert queue.get() == before
+
+
+def advance(F, *, plan=PLAN, calls=1, **kw):
+    runner = Runner(plan, SHAPE, SEEDS, **kw)
+    runner.start()
+    for _ in range(calls):
+        runner.advance(F)
+
+
+GOOD = torch.zeros((5, *SHAPE))
+
+
+@pytest.mark.parametrize(
+    ("F", "error", "says"),
+    [
+        (np.zeros((5, 3, 4)), TypeError, r"F is ndarray, expected a torch\.Tensor"),
+        (GOOD.double(), TypeError, r"F has dtype torch\.float64, expected torch\.float32"),
+        (GOOD[:4], ValueError, r"F has shape \(4, 3, 4\), expected \(5, 3, 4\)"),
+        (GOOD.to("meta"), ValueError, "F is on meta, expected cpu"),
+        (GOOD.int(), TypeError, "F has dtype"),
+    ],
+)
+def test_a_wrong_output_is_named(F, error, says):
+    with pytest.raises(error, match=says):
+        advance(F)
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_an_output_that_is_not_finite_names_call_and_sample(bad, backend):
+    F = GOOD.clone()
+    F[3, 1, 2] = bad
+    with pytest.raises(FloatingPointError, match=r"at call 0 \(sigma = 80\), first in sample 3"):
+        advance(F, backend=backend)
+
+
+def test_more_rows_than_the_plan_has():
+    with pytest.raises(RuntimeError, match="row 7 of a plan with 6 network calls"):
+        advance(GOOD, calls=7)
+    with pytest.raises(RuntimeError, match=r"call start\(\)"):
+        Runner(PLAN, SHAPE, SEEDS).advance(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("kw", "error", "says"),
+    [
+        ({"dtype": torch.float16}, TypeError, "dtype is torch.float16, expected one of"),
+        ({"io_dtype": torch.int8}, TypeError, "io_dtype is torch.int8"),
+        ({"seeds": [1, -2]}, ValueError, "seeds"),
+        ({"seeds": []}, ValueError, "seeds"),
+        ({"seeds": [2**64]}, ValueError, "seeds"),
+        ({"seeds": [0.5]}, (TypeError, ValueError), "seeds"),
+        ({"shape": (-1, 2)}, ValueError, "shape is"),
+        ({"backend": "gpu"}, ValueError, "backend is 'gpu'"),
+        ({"guidance": np.ones(3)}, ValueError, r"guidance has shape \(3,\), expected \(6,\)"),
+        ({"guidance": np.full(6, np.nan)}, ValueError, "guidance holds"),
+        ({"noise": torch.zeros(1)}, ValueError, r"noise has shape \(1,\), expected \(5, 5, 3, 4\)"),
+        ({"noise": "x"}, TypeError, "noise is str"),
+        ({"noise": torch.full((5, 5, 3, 4), np.nan)}, ValueError, "noise holds"),
+    ],
+)
+def test_a_wrong_argument_is_named(kw, error, says):
+    kw = {"shape": SHAPE, "seeds": SEEDS, **kw}
+    with pytest.raises(error, match=says):
+        Runner(PLAN, **kw)
+
+
+def test_many_registers_fall_back_or_say_why():
+    def long_memory(x, denoise, levels, noise):
+        past = []
+        for sigma, sigma_next in levels.steps():
+            past = [denoise(x, sigma), *past][:10]
+            x = 0.5 * x + sum(0.01 * (i + 1) * D for i, D in enumerate(past))
+        return x
+
+    plan = pydiffcore.trace(long_memory, levels.karras(14))
+    assert plan.registers == 10
+    with pytest.raises(RuntimeError, match="native backend cannot run this plan"):
+        Runner(plan, SHAPE, SEEDS, backend="native")
+    data = exact.gaussian(np.zeros(3), np.ones(3))
+    out = pydiffcore.sample(data, plan, shape=(3,), seeds=SEEDS, dtype=torch.float64)
+    expected = pydiffcore.direct(long_memory, data, levels.karras(14), shape=(3,), seeds=SEEDS)
+    assert torch.allclose(out, expected, rtol=1e-11)
+
+
+def test_scaled_start_has_the_stated_deviation():
+    vp = process.vp()
+    plan = pydiffcore.trace(samplers.euler, levels.uniform_t(5, vp), prediction.eps(vp), scaling=vp)
+    x = Runner(plan, (4096,), range(8)).start()
+    assert float(x.std()) == pytest.approx(plan.init_scale * plan.c_in[0] / plan.scale[0], rel=0.02)
