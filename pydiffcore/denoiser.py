@@ -44,4 +44,3 @@ class Denoiser:
         guidance = self.guidance and self.guidance.batch(samples, start, stop)
         condition = cut(self.condition, samples, start, stop)
         return Denoiser(self.network, self.prediction, condition, guidance)
-

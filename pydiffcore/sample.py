@@ -142,6 +142,8 @@ def sample(
     """
     seeds = checked_seeds(seeds)
     samples = len(seeds)
+    if samples == 0:
+        raise ValueError("seeds is empty, expected one seed per sample")
     if batch is not None and batch < 1:
         raise ValueError(f"batch is {batch}, expected at least 1")
     for name, given, axis in (("x", x, 0), ("noise", noise, 1)):

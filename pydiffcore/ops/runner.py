@@ -12,7 +12,7 @@ place, and the same pass writes the next network input in the network's dtype.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,8 @@ class Runner:
         backend: str = "auto",
     ) -> None:
         self.plan, self.seeds = plan, checked_seeds(seeds)
+        if not self.seeds:
+            raise ValueError("seeds is empty, expected one seed per sample")
         self.dtype, self.io_dtype = dtype, dtype if io_dtype is None else io_dtype
         _choose("dtype", dtype, STATE_DTYPES)
         _choose("io_dtype", self.io_dtype, IO_DTYPES)
@@ -75,7 +77,8 @@ class Runner:
         self.noise = self._checked_noise(noise)
         self.native = _pick_backend(backend, plan, self.device)
         self._unit_noise: bool | None = None
-        self._row = plan.nfe + 1
+        self._row, self._last = plan.nfe + 1, plan.nfe
+        self._advance: Callable[..., int] = _not_started
         self._reference: ReferenceProgram | None = None
         self._state = torch.empty((plan.registers, *self.shape), dtype=dtype, device=self.device)
         self._input = torch.empty(self.shape, dtype=self.io_dtype, device=self.device)
@@ -179,7 +182,7 @@ class Runner:
     def _prepare(self, *, unit_noise: bool) -> None:
         if self._unit_noise is unit_noise:
             return
-        self._unit_noise, self._last = unit_noise, self.plan.nfe
+        self._unit_noise = unit_noise
         self._rows = fold(
             self.plan,
             unit_noise=unit_noise,
@@ -272,6 +275,10 @@ class Runner:
             )
         if status:
             raise RuntimeError(f"the native row returned the unknown status {status}")
+
+
+def _not_started(*arguments: int) -> int:
+    return 3
 
 
 def _sizes(shape: Sequence[int]) -> tuple[int, ...]:

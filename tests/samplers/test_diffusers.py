@@ -142,9 +142,7 @@ def test_dpmsolver_multistep(algorithm, n, karras):
     sigma = scheduler.sigmas.double().numpy()
     stochastic = algorithm.startswith("sde")
     sampler = samplers.dpmpp_2m_sde if stochastic else samplers.dpmpp_2m
-    plan = pydiffcore.trace(
-        sampler, levels.explicit(sigma, VP), prediction.eps(VP), scaling=VP
-    )
+    plan = pydiffcore.trace(sampler, levels.explicit(sigma, VP), prediction.eps(VP), scaling=VP)
     noise = {"generator": None} if stochastic else {}
     labels = scheduler.timesteps.double().numpy()
     assert np.abs(plan.c_noise - labels).max() <= 1.0  # theirs are rounded to integers

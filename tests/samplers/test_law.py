@@ -75,9 +75,7 @@ def test_law_on_a_mixture_at_a_fine_step(case):
 def test_langevin_settles_on_the_level_s_law():
     """At one level, run long with small steps, it draws from the mixture at that level."""
     data = exact.mixture([0.5, 0.5], [[-0.5], [0.5]], [0.4, 0.4])
-    plan = pydiffcore.trace(
-        samplers.langevin, levels.explicit([0.51, 0.5]), step=0.02, repeats=150
-    )
+    plan = pydiffcore.trace(samplers.langevin, levels.explicit([0.51, 0.5]), step=0.02, repeats=150)
     start = torch.as_tensor(data.sample(N, np.random.default_rng(1))).float()
     out = pydiffcore.sample(data, plan, shape=(1,), seeds=range(N), x=start)
     distance = stats.kstest(out.double().numpy().ravel(), lambda v: data.cdf(v, 0.5)).statistic
