@@ -10,7 +10,7 @@
 
 namespace {
 
-constexpr double kNormalCost = 0.6, kCorruptionCost = 0.8;  // ns per element
+constexpr double kNormalCost = 0.45, kCorruptionCost = 0.6;  // ns per element
 
 template <class Call>
 struct Work {

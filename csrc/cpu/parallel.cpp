@@ -9,30 +9,22 @@
 namespace pdc {
 namespace {
 
-constexpr double kWorthWaking = 12000;
+constexpr double kWorthWaking = 10000;
 
-std::atomic<bool> pool_started{false}, pool_lost{false};
+std::atomic<bool> forked{false};
 
-// The child of a fork has no worker threads, and libgomp waits for them forever.
-void after_fork() {
-  if (pool_started.load()) pool_lost.store(true);
-}
-
-void note_pool() {
-  static const int registered = pthread_atfork(nullptr, nullptr, after_fork);
-  (void)registered;
-  pool_started.store(true, std::memory_order_relaxed);
-}
+// libgomp in a forked child waits forever for worker threads that only the parent has. Whether a
+// parallel region ran before, here or in torch, cannot be asked; so every child computes alone.
+const int registered = pthread_atfork(nullptr, nullptr, [] { forked.store(true); });
 
 }  // namespace
 
-int threads() { return pool_lost.load() ? 1 : omp_get_max_threads(); }
+int threads() { return forked.load() ? 1 : omp_get_max_threads(); }
 
 void parallel_for(int64_t count, double work, void (*body)(void*, int64_t, int64_t),
                   void* context) {
   const int wanted = work < kWorthWaking || omp_in_parallel() ? 1 : threads();
   if (wanted <= 1 || count <= 1) return body(context, 0, count);
-  note_pool();
 #pragma omp parallel num_threads(wanted)
   {
     const int64_t team = omp_get_num_threads(), part = omp_get_thread_num();
