@@ -63,9 +63,14 @@ def load_training(path: str | Path, recipe: Recipe) -> Training:
     state = Training.start(recipe, channels=meta["channels"], classes=meta["classes"])
     state.network.load_state_dict(_under(tensors, "network."))
     state.ema.load_state_dict(_under(tensors, "ema."))
+    parameters = list(state.network.parameters())
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _under(tensors, "optimiser.").items():
         place, kind = name.split(".")
+        parameter = parameters[int(place)]
+        if tensor.shape == parameter.shape:
+            # The fused Adam walks memory, so moments must lie as their parameter does.
+            tensor = torch.empty_like(parameter.detach()).copy_(tensor)
         moments.setdefault(int(place), {})[kind] = tensor
     groups = state.optimiser.state_dict()["param_groups"]
     state.optimiser.load_state_dict({"state": moments, "param_groups": groups})

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from pydiffcore.ops.corruption import corrupt
+from pydiffcore.prediction import edm, eps
+from pydiffcore.process import vp
+from pydiffcore.train import denoising_loss, lognormal_levels
+
+PREDICTIONS = [edm(0.5), eps(vp())]
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda p: p.name)
+def test_perfect_network_has_no_loss(prediction):
+    images = torch.randint(256, (16, 1, 4, 4), dtype=torch.uint8)
+    sigma, seeds = np.geomspace(0.02, 20, 16), range(16)
+    target = corrupt(images, sigma, prediction, seeds=seeds)[1]
+    loss = denoising_loss(lambda x, c: target, images, sigma, prediction, seeds=seeds)
+    assert float(loss) == 0
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS, ids=lambda p: p.name)
+def test_weight_counts_the_error_of_the_denoised_image(prediction):
+    """λ|D − x0|² of the network F = 0, whose D is c_skip (x0 + σ z), from the images themselves."""
+    x0 = torch.rand(8, 1, 4, 4) * 2 - 1
+    sigma, seeds = np.geomspace(0.1, 10, 8), range(8)
+    noisy = corrupt(x0, sigma, prediction, seeds=seeds)[0].double()
+    c_skip, _, c_in, _ = prediction.coefficients(sigma)
+    D = torch.from_numpy(c_skip / c_in)[:, None, None, None] * noisy
+    error = (D - x0).square().flatten(1).mean(1).numpy()
+
+    def weight(levels):
+        return 1 / levels**2
+
+    loss = denoising_loss(
+        lambda x, c: torch.zeros_like(x), x0, sigma, prediction, seeds=seeds, weight=weight
+    )
+    assert float(loss) == pytest.approx(np.mean(error / sigma**2), rel=1e-4)
+
+
+def test_edm_target_has_unit_variance_at_every_level():
+    """Data of deviation sigma_data: a network that answers 0 loses 1, whatever the level."""
+    x0 = 0.5 * torch.randn(4096, 16)
+    for sigma in (0.01, 0.5, 30.0):
+        loss = denoising_loss(
+            lambda x, c: torch.zeros_like(x), x0, np.full(4096, sigma), edm(0.5), seeds=range(4096)
+        )
+        assert float(loss) == pytest.approx(1, abs=0.03)  # 5 deviations of the mean
+
+
+def test_gradient_and_condition_reach_the_network():
+    scale = torch.ones((), requires_grad=True)
+    seen = {}
+
+    def network(x, c_noise, class_labels):
+        seen["labels"] = class_labels
+        return scale * x
+
+    labels = torch.arange(4)
+    denoising_loss(
+        network, torch.rand(4, 3), np.full(4, 0.7), edm(), seeds=range(4),
+        condition={"class_labels": labels},
+    ).backward()  # fmt: skip
+    assert seen["labels"] is labels
+    assert scale.grad is not None
+    assert scale.grad != 0
+
+
+def test_levels_follow_their_law():
+    levels = np.concatenate([lognormal_levels(range(i, i + 8), -0.8, 1.3) for i in range(500)])
+    assert stats.kstest(np.log(levels), "norm", args=(-0.8, 1.3)).pvalue > 1e-3
+    assert stats.kstest(np.log(levels), "norm", args=(-0.7, 1.3)).pvalue < 1e-2
+
+
+def test_levels_are_stratified():
+    quantiles = stats.norm.cdf(np.log(lognormal_levels(range(50), 0.2, 0.7)), 0.2, 0.7)
+    assert np.floor(quantiles * 50).astype(int).tolist() == list(range(50))
+    assert np.ptp(quantiles * 50 % 1) > 0.5
+
+
+def test_levels_depend_on_seeds_and_stream_alone():
+    assert np.array_equal(lognormal_levels(range(9)), lognormal_levels(range(9)))
+    assert not np.array_equal(lognormal_levels(range(9)), lognormal_levels(range(1, 10)))
+    assert not np.array_equal(lognormal_levels(range(9)), lognormal_levels(range(9), stream=1))
+
+
+def test_wrong_deviation_is_named():
+    with pytest.raises(ValueError, match="std is 0"):
+        lognormal_levels([1], std=0)

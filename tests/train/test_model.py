@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+import torch
+
+import pydiffcore
+from pydiffcore.networks import UNet
+from pydiffcore.train import load_model, save, save_model
+
+pytest.importorskip("safetensors", reason="checkpoints are safetensors")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    network = UNet(width=8, embedding=16).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    save_model(tmp_path / "model", network, sigma_data=0.7, shape=(1, 8, 8), training={"steps": 1})
+    return network, tmp_path / "model"
+
+
+def test_round_trip(saved):
+    network, path = saved
+    model = load_model(path)
+    x, c_noise, labels = torch.randn(3, 1, 8, 8), torch.randn(3), torch.tensor([1, 2, 10])
+    assert torch.equal(model.network(x, c_noise, labels), network(x, c_noise, labels))
+    assert model.prediction == pydiffcore.prediction.edm(0.7)
+    assert model.shape == (1, 8, 8)
+    assert model.meta["training"] == {"steps": 1}
+    assert not model.network.training
+
+
+def test_it_samples(saved):
+    model = load_model(saved[1])
+    plan = pydiffcore.trace(
+        pydiffcore.samplers.euler, pydiffcore.levels.karras(3), prediction=model.prediction
+    )
+    draw = {"shape": model.shape, "seeds": range(5)}
+    labels = torch.arange(5)
+    x = pydiffcore.sample(model.denoiser(labels), plan, **draw)
+    assert x.shape == (5, 1, 8, 8)
+    assert torch.isfinite(x).all()
+    apart = pydiffcore.sample(model.denoiser(labels), plan, batch=2, **draw)
+    torch.testing.assert_close(x, apart, rtol=1e-3, atol=1e-3)
+    assert not torch.equal(x, pydiffcore.sample(model.denoiser(), plan, **draw))
+
+
+def test_a_checkpoint_of_something_else(tmp_path):
+    save(tmp_path / "other", {"a": torch.zeros(1)}, {"step": 3})
+    with pytest.raises(ValueError, match="holds no model"):
+        load_model(tmp_path / "other")
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    network = UNet(width=8)
+    config = {"network": {"name": "unet", **network.config, "width": 16},
+              "prediction": {"name": "edm", "sigma_data": 0.5}, "shape": [1, 8, 8]}  # fmt: skip
+    save(tmp_path / "x", network.state_dict(), config)
+    with pytest.raises(ValueError, match="does not fit its own description"):
+        load_model(tmp_path / "x")
