@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of samplers, levels, processes and predictions: the only place where strings choose.
+
+A choice is written ``name`` or ``name:key=value,key=value``; the keys are the arguments of the
+function behind the name.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from pydiffcore import levels, prediction, process, samplers
+
+__all__ = ["LEVELS", "PREDICTIONS", "PROCESSES", "SAMPLERS", "assignments", "called", "chosen"]
+
+Function = Callable[..., Any]
+
+
+def _discrete(betas: Function, n: int = 1000, **ends: Any) -> Any:
+    return process.discrete(betas(n, **ends))
+
+
+def ddpm(n: int = 1000, start: float = 1e-4, end: float = 0.02) -> Any:
+    """Betas spaced evenly from start to end."""
+    return _discrete(process.linear_betas, n, start=start, end=end)
+
+
+def latent(n: int = 1000, start: float = 0.00085, end: float = 0.012) -> Any:
+    """Betas whose roots are spaced evenly."""
+    return _discrete(process.scaled_linear_betas, n, start=start, end=end)
+
+
+def cosine(n: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Any:
+    """Betas of the cosine schedule."""
+    return _discrete(process.cosine_betas, n, offset=offset, max_beta=max_beta)
+
+
+SAMPLERS: dict[str, Function] = {
+    "ancestral": samplers.ancestral,
+    "ddim": samplers.ddim,
+    "ddpm": samplers.ddpm,
+    "dpmpp-2m": samplers.dpmpp_2m,
+    "dpmpp-2m-sde": samplers.dpmpp_2m_sde,
+    "euler": samplers.euler,
+    "euler-maruyama": samplers.euler_maruyama,
+    "heun": samplers.heun,
+    "langevin": samplers.langevin,
+    "lms": samplers.lms,
+    "pf-euler": samplers.pf_euler,
+    "pf-heun": samplers.pf_heun,
+    "reverse-diffusion": samplers.reverse_diffusion,
+}
+LEVELS: dict[str, Function] = {
+    "exponential": levels.exponential,
+    "iddpm": levels.iddpm,
+    "karras": levels.karras,
+    "leading": levels.leading,
+    "linspace": levels.linspace,
+    "trailing": levels.trailing,
+    "uniform-t": levels.uniform_t,
+    "ve": levels.ve,
+}
+PROCESSES: dict[str, Function] = {
+    "cosine": cosine,
+    "ddpm": ddpm,
+    "edm": process.edm,
+    "flow": process.flow,
+    "iddpm": process.iddpm,
+    "latent": latent,
+    "sub-vp": process.sub_vp,
+    "ve": process.ve,
+    "ve-sqrt": process.ve_sqrt,
+    "vp": process.vp,
+}
+PREDICTIONS: dict[str, Function] = {
+    "denoised": prediction.denoised,
+    "edm": prediction.edm,
+    "eps": prediction.eps,
+    "iddpm": prediction.iddpm,
+    "score": prediction.score,
+    "v": prediction.v,
+    "ve": prediction.ve,
+    "velocity": prediction.velocity,
+    "vp": prediction.vp,
+    "x0": prediction.x0,
+}
+
+
+def chosen(axis: str, table: Mapping[str, Function], text: str) -> tuple[Function, dict[str, str]]:
+    """Return the function that a text names and its arguments, still as texts.
+
+    Raises:
+        ValueError: the table has no such name, or an argument is not ``key=value``.
+
+    """
+    name, colon, rest = text.partition(":")
+    key = name.strip().lower().replace("_", "-")
+    if key not in table:
+        raise ValueError(f"{axis} is {name!r}, expected one of {', '.join(sorted(table))}")
+    return table[key], assignments(axis, rest.split(",") if colon else [])
+
+
+def assignments(owner: str, items: list[str]) -> dict[str, str]:
+    """Return ``key=value`` texts as a dict."""
+    given = {}
+    for item in items:
+        key, equals, value = item.partition("=")
+        if not (equals and key.strip() and value.strip()):
+            raise ValueError(f"{owner}: {item!r} is not of the form key=value")
+        given[key.strip().replace("-", "_")] = value.strip()
+    return given
+
+
+def called(axis: str, function: Function, given: Mapping[str, str], **fixed: Any) -> Any:
+    """Call a function with texts turned into what its arguments are, and with ``fixed`` values.
+
+    A fixed value is passed where the function has an argument of that name, and left out where
+    it has none.  A missing ``process`` cannot happen: the caller fixes it.
+
+    Raises:
+        ValueError: an argument is unknown, or its text is no value of the argument's kind.
+
+    """
+    return bound(axis, function, given, **fixed)()
+
+
+def bound(axis: str, function: Function, given: Mapping[str, str], **fixed: Any) -> Any:
+    """Return the function with its keyword arguments bound; see :func:`called`."""
+    accepted = {
+        name: parameter
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in ("x", "denoise", "levels", "noise")
+    }
+    values = {name: value for name, value in fixed.items() if name in accepted}
+    for name, text in given.items():
+        if name in fixed or name not in accepted:
+            options = ", ".join(n for n in accepted if n not in fixed) or "none"
+            label = function.__name__.replace("_", "-")
+            raise ValueError(f"{axis} {label} has no argument {name!r}; it takes: {options}")
+        values[name] = _value(f"{axis} argument {name}", text, accepted[name])
+    return partial(function, **values)
+
+
+def _value(what: str, text: str, parameter: inspect.Parameter) -> Any:
+    """Return a text as the kind of value that the parameter's annotation names."""
+    annotation = str(getattr(parameter.annotation, "__name__", parameter.annotation))
+    kind = annotation.split("|")[0].strip()
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{what} is {text!r}, expected true or false")
+        return text.lower() == "true"
+    if kind not in ("int", "float"):
+        return text
+    try:
+        return int(text) if kind == "int" else float(text)
+    except ValueError:
+        expected = "a whole number" if kind == "int" else "a number"
+        raise ValueError(f"{what} is {text!r}, expected {expected}") from None

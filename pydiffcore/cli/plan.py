@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``pydiffcore plan``: print, plot, save and load any process × levels × sampler."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from pydiffcore.cli.names import (
+    LEVELS,
+    PREDICTIONS,
+    PROCESSES,
+    SAMPLERS,
+    assignments,
+    bound,
+    called,
+    chosen,
+)
+
+if TYPE_CHECKING:
+    from pydiffcore.levels import Levels
+    from pydiffcore.plan import Plan
+    from pydiffcore.prediction import Prediction
+    from pydiffcore.process import Process
+
+__all__ = ["add_choices", "add_parser", "numbers", "pair", "traced"]
+
+SAMPLER, LEVEL_RULE, STEPS, PROCESS, PREDICTION = "heun", "karras", 18, "edm", "denoised"
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "plan",
+        help="print and plot any process × levels × sampler",
+        description="Trace a sampler into its table of coefficients: one row per network call.",
+    )
+    add_choices(parser)
+    parser.add_argument("--load", metavar="FILE", help="show a saved plan instead of tracing one")
+    parser.add_argument("--save", metavar="FILE", help="write the plan as JSON with its hash")
+    parser.add_argument("--plot", metavar="FILE", help="draw levels, coefficients and noise")
+    parser.add_argument("--all", action="store_true", help="print every row, not only the ends")
+    parser.set_defaults(run=run)
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what plan is meant; shared by plan, sample and bench."""
+    group = parser.add_argument_group(
+        "the plan", "a choice is written NAME or NAME:key=value,key=value"
+    )
+    add = group.add_argument
+    add("--sampler", metavar="NAME", help=f"default {SAMPLER}; {', '.join(SAMPLERS)}")
+    add(
+        "--option", action="append", metavar="KEY=VALUE",
+        help="an option of the sampler, such as churn=20; may be repeated",
+    )  # fmt: skip
+    add("--levels", metavar="NAME", help=f"default {LEVEL_RULE}; {', '.join(LEVELS)}")
+    add("--steps", type=int, metavar="N", help=f"number of steps, default {STEPS}")
+    add("--sigma-min", type=float, metavar="S", help="lowest level above 0, EDM frame")
+    add("--sigma-max", type=float, metavar="S", help="highest level, EDM frame")
+    add("--rho", type=float, metavar="R", help="exponent of the karras levels, default 7")
+    add("--sigmas", metavar="S,S,…", help="the levels themselves, descending, instead of a rule")
+    add("--process", metavar="NAME", help=f"default {PROCESS}; {', '.join(PROCESSES)}")
+    add("--prediction", metavar="NAME", help=f"default {PREDICTION}; {', '.join(PREDICTIONS)}")
+    add("--clip", metavar="LOW,HIGH", help="bounds of the denoised prediction")
+    add(
+        "--scaling", action="store_true", default=None,
+        help="registers hold alpha·x of the process, not x",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the plan."""
+    plan = loaded(args, args.load) if args.load else traced(args)
+    print(plan.format(limit=None if args.all else 24))
+    if args.save:
+        plan.save(args.save)
+        print(f"saved {args.save}")
+    if args.plot:
+        plan.plot(args.plot)
+        print(f"drawn {args.plot}")
+    return 0
+
+
+def loaded(args: argparse.Namespace, path: str) -> Plan:
+    """Read a saved plan, which leaves nothing to choose."""
+    from pydiffcore.plan import Plan
+
+    choices = (
+        "sampler", "option", "levels", "steps", "sigma_min", "sigma_max", "rho", "sigmas",
+        "process", "prediction", "clip", "scaling",
+    )  # fmt: skip
+    for name in choices:
+        if getattr(args, name) is not None:
+            raise ValueError(f"--{name.replace('_', '-')} cannot change the saved plan {path}")
+    return Plan.load(path)
+
+
+def traced(args: argparse.Namespace, prediction: Prediction | None = None) -> Plan:
+    """Trace the plan that the arguments describe.
+
+    Args:
+        args: what :func:`add_choices` added.
+        prediction: the network's own; what ``--prediction`` names where it is None.
+
+    """
+    from pydiffcore.plan import trace
+
+    process = chosen_process(args)
+    if prediction is None:
+        prediction = chosen_prediction(args, process)
+    elif args.prediction and chosen_prediction(args, process) != prediction:
+        raise ValueError(
+            f"--prediction is {args.prediction!r}, but the network's own is {prediction.name}"
+        )
+    sampler, given = chosen("sampler", SAMPLERS, args.sampler or SAMPLER)
+    given = {**given, **assignments("--option", args.option or [])}
+    options = bound("sampler", sampler, given, process=process).keywords
+    return trace(
+        sampler,
+        chosen_levels(args, process),
+        prediction,
+        clip=pair("--clip", args.clip) if args.clip else None,
+        scaling=process if args.scaling else None,
+        **options,
+    )
+
+
+def chosen_process(args: argparse.Namespace) -> Process:
+    """Return the process of ``--process``."""
+    return called("process", *chosen("process", PROCESSES, args.process or PROCESS))
+
+
+def chosen_prediction(args: argparse.Namespace, process: Process) -> Prediction:
+    """Return the prediction of ``--prediction``."""
+    function, given = chosen("prediction", PREDICTIONS, args.prediction or PREDICTION)
+    return called("prediction", function, given, process=process)
+
+
+def chosen_levels(args: argparse.Namespace, process: Process) -> Levels:
+    """Return the levels of ``--levels`` and its shortcuts, or those of ``--sigmas``."""
+    from pydiffcore.levels import explicit
+
+    shortcuts = ("sigma_min", "sigma_max", "rho")
+    if args.sigmas is not None:
+        for name in ("levels", "steps", *shortcuts):
+            if getattr(args, name) is not None:
+                raise ValueError(f"--{name.replace('_', '-')} has no meaning beside --sigmas")
+        return explicit(numbers("--sigmas", args.sigmas), process)
+    name = args.levels or LEVEL_RULE
+    function, given = chosen("levels", LEVELS, name)
+    for shortcut in shortcuts:
+        value = getattr(args, shortcut)
+        if value is None:
+            continue
+        if function is LEVELS["uniform-t"] and shortcut != "rho":
+            given[shortcut.replace("sigma", "t")] = repr(float(process.time(value)))
+        else:
+            given[shortcut] = repr(value)
+    steps = STEPS if args.steps is None else args.steps
+    return called("levels", function, given, n=steps, process=process)
+
+
+def numbers(name: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of a text such as ``80,10,1,0``."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}, expected numbers with commas between them") from None
+
+
+def pair(name: str, text: str) -> tuple[float, float]:
+    """Return the two numbers of a text such as ``-1,1``."""
+    values = numbers(name, text)
+    if len(values) != 2:
+        raise ValueError(f"{name} is {text!r}, expected two numbers with a comma between them")
+    return values[0], values[1]

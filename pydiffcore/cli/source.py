@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a network comes from: a checkpoint, or a function of the user's own module."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydiffcore.denoiser import Denoiser
+
+__all__ = ["Source", "open_source", "takes"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network and what is known about it.
+
+    Attributes:
+        model: a Denoiser, or a callable that says nothing about its prediction.
+        shape: of one sample, None where only the user knows.
+        classes: number of classes, None where it is unknown or there are none.
+        where: what :func:`open_source` opens it again with, and the SHA-256 of its file.
+
+    """
+
+    model: Denoiser | Callable[..., Any]
+    shape: tuple[int, ...] | None
+    classes: int | None
+    where: Mapping[str, str]
+
+    @property
+    def network(self) -> Callable[..., Any]:
+        """The network itself."""
+        from pydiffcore.denoiser import Denoiser
+
+        return self.model.network if isinstance(self.model, Denoiser) else self.model
+
+
+def open_source(where: Mapping[str, str], device: str = "cpu") -> Source:
+    """Open a network.
+
+    Args:
+        where: ``checkpoint`` with a file or directory, or ``function`` with ``module:function``.
+        device: where its weights are put, if it has any.
+
+    """
+    given = where.get("checkpoint")
+    source = _checkpoint(given) if given else _function(where["function"])
+    network: Any = source.network
+    if hasattr(network, "parameters"):
+        network.to(device).eval()
+    return source
+
+
+def takes(network: Callable[..., Any], argument: str) -> bool:
+    """Whether a network can be called with an argument of this name."""
+    function = getattr(network, "forward", network)
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _checkpoint(given: str) -> Source:
+    from pydiffcore.train.model import load_model
+
+    stem = _checkpoint_stem(Path(given))
+    model = load_model(stem)
+    described = json.loads(stem.with_name(f"{stem.name}.json").read_bytes())
+    where = {"checkpoint": str(stem), "sha256": str(described["sha256"])}
+    classes = int(model.network.config["classes"])
+    return Source(model.denoiser(), model.shape, classes, where)
+
+
+def _checkpoint_stem(path: Path) -> Path:
+    """Return the name of a checkpoint that is given as a directory, either file, or that name."""
+    if not path.is_dir():
+        return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    files = path.glob("*.safetensors")
+    names = sorted(f.stem for f in files if not f.stem.endswith(".previous"))
+    if len(names) != 1 and "model" not in names:
+        raise ValueError(
+            f"{path} holds the checkpoints {', '.join(names) or '(none)'}; expected one, or one "
+            "that is called model"
+        )
+    return path / (names[0] if len(names) == 1 else "model")
+
+
+def _function(name: str) -> Source:
+    """Import ``module:function``; call it where it needs no arguments."""
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        raise ValueError(f"--network is {name!r}, expected module:function")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ImportError(f"--network {name}: {error}") from error
+    if not hasattr(module, attribute):
+        raise ValueError(f"--network {name}: {module_name} has no {attribute!r}")
+    model = _model(name, getattr(module, attribute))
+    where = {"function": name}
+    if getattr(module, "__file__", None):
+        where |= {"source": str(module.__file__), "sha256": _sha256(Path(str(module.__file__)))}
+    return Source(model, None, None, where)
+
+
+def _model(name: str, found: Any) -> Any:
+    """Return what a function makes, or the function itself where it needs arguments."""
+    from pydiffcore.denoiser import Denoiser
+
+    is_model = isinstance(found, Denoiser) or hasattr(found, "parameters")
+    if (inspect.isclass(found) or not is_model) and callable(found) and _needs_nothing(found):
+        found = found()
+    if not (isinstance(found, Denoiser) or callable(found)):
+        raise ValueError(
+            f"--network {name} gave {type(found).__name__}, expected a network, a "
+            "pydiffcore.Denoiser or a function D(x, sigma)"
+        )
+    return found
+
+
+def _needs_nothing(function: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return all(p.default is not p.empty or p.kind in positional for p in parameters)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
