@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // pydiffcore._core: addresses and sizes from Python to the C interface. Checks live in the one
 // Python file that imports this module.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-
-#include <memory>
-
-#include "pydiffcore/capi.h"
-
-namespace py = pybind11;
+#include "operands.h"
 
 namespace {
-
-template <class T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
 constexpr int64_t kWorthReleasing = 16384;  // elements; below, the GIL costs more than it gives
 
@@ -58,49 +48,9 @@ PyMethodDef advance_definition = {
     "advance", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance)), METH_FASTCALL,
     nullptr};
 
-py::object program(py::object owner, int registers, int draws, Array<int32_t> registers_in,
-                   Array<int32_t> registers_out, Array<int32_t> draws_of_row, Array<double> A,
-                   Array<double> f, Array<double> d, Array<double> S, Array<uint32_t> stream,
-                   Array<uint32_t> purpose, Array<double> c_skip, Array<double> c_out,
-                   Array<double> c_in, py::object guidance, py::object clip, int64_t samples,
-                   int64_t size, int state_dtype, int input_dtype, uintptr_t state, uintptr_t input,
-                   Array<uint64_t> seeds) {
-  pdc_table table = {};
-  table.rows = static_cast<int32_t>(registers_in.size());
-  table.registers = registers;
-  table.draws = draws;
-  table.registers_in = registers_in.data();
-  table.registers_out = registers_out.data();
-  table.draws_of_row = draws_of_row.data();
-  table.A = A.data();
-  table.f = f.data();
-  table.d = d.data();
-  table.S = S.data();
-  table.stream = stream.data();
-  table.purpose = purpose.data();
-  table.c_skip = c_skip.data();
-  table.c_out = c_out.data();
-  table.c_in = c_in.data();
-  Array<double> w;
-  if (!guidance.is_none()) {
-    w = guidance.cast<Array<double>>();
-    table.guidance = w.data();
-    table.guidance_per_sample = w.ndim() == 2;
-  }
-  if (!clip.is_none()) {
-    const auto bounds = clip.cast<std::pair<double, double>>();
-    table.clip = 1;
-    table.low = bounds.first;
-    table.high = bounds.second;
-  }
-  const pdc_tensors tensors = {samples,
-                               size,
-                               state_dtype,
-                               input_dtype,
-                               reinterpret_cast<void*>(state),
-                               reinterpret_cast<void*>(input),
-                               seeds.data()};
-  pdc_program* const created = pdc_program_create(&table, &tensors);
+py::object program(const py::object& owner, const py::tuple& operands) {
+  const Operands o(operands);
+  pdc_program* const created = pdc_program_create(&o.table, &o.tensors);
   if (!created) throw py::value_error("the table or the tensors are out of range");
   Bound* const bound = new Bound{created, owner.inc_ref().ptr()};
   const auto capsule =
@@ -143,8 +93,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("targets", &pdc_targets);
   module.def("threads", &pdc_threads);
   module.def("openmp_library", &pdc_openmp_library);
-  module.def("cuda", [] { return false; });
   module.def("program", &program);
   module.def("normal", &normal);
   module.def("corrupt", &corrupt);
+  define_cuda(module);
 }

@@ -1,46 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads and stores of a tile with conversion, and the one switch over memory types.
+// Loads and stores of a tile with conversion.
 #pragma once
 #include "lanes.h"
-#include "pydiffcore/capi.h"
-#include "pydiffcore/convert.h"
+#include "pydiffcore/types.h"
 
 namespace pdc {
 namespace PDC_TARGET {
 namespace {
-
-template <class E>
-struct Type {
-  using type = E;
-};
-
-template <class A, class B>
-struct Same {
-  static constexpr bool value = false;
-};
-template <class A>
-struct Same<A, A> {
-  static constexpr bool value = true;
-};
-
-// Calls f with the memory type of a code.
-template <class Function>
-PDC_HD void with_type(int dtype, Function f) {
-  switch (dtype) {
-    case PDC_FLOAT32:
-      return f(Type<float>());
-    case PDC_FLOAT64:
-      return f(Type<double>());
-    case PDC_BFLOAT16:
-      return f(Type<bfloat16>());
-    case PDC_FLOAT16:
-      return f(Type<float16>());
-    case PDC_UINT8:
-      return f(Type<uint8_t>());
-    default:
-      return;
-  }
-}
 
 template <class E, class T>
 void load_as(const E* from, T* to, int64_t n) {

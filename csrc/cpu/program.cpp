@@ -6,11 +6,13 @@
 #include "kernels.h"
 #include "parallel.h"
 #include "pydiffcore/capi.h"
-#include "pydiffcore/row.h"
+#include "table.h"
 
-using pdc::program::kMaxDraws;
-using pdc::program::kMaxRegisters;
+using pdc::program::apart;
+using pdc::program::item_bytes;
 using pdc::program::Row;
+using pdc::program::row_of;
+using pdc::program::valid;
 
 struct pdc_program {
   pdc::Layout layout;
@@ -28,52 +30,6 @@ struct pdc_program {
 };
 
 namespace {
-
-template <class T>
-Row<T> row_of(const pdc_table& t, int r) {
-  Row<T> row = {};
-  const int K = t.registers, M = t.draws;
-  row.registers_in = t.registers_in[r];
-  row.registers_out = t.registers_out[r];
-  row.draws = t.draws_of_row[r];
-  row.clipped = t.clip;
-  for (int j = 0; j < K; ++j) {
-    for (int k = 0; k < K; ++k) row.A[j][k] = static_cast<T>(t.A[(r * K + j) * K + k]);
-    for (int m = 0; m < M; ++m) row.S[j][m] = static_cast<T>(t.S[(r * K + j) * M + m]);
-    row.f[j] = static_cast<T>(t.f[r * K + j]);
-    row.d[j] = t.clip ? static_cast<T>(t.d[r * K + j]) : 0;
-  }
-  if (t.clip) {
-    row.c_skip = static_cast<T>(t.c_skip[r]);
-    row.c_out = static_cast<T>(t.c_out[r]);
-    row.low = static_cast<T>(t.low);
-    row.high = static_cast<T>(t.high);
-  }
-  row.c_in = static_cast<T>(t.c_in[r]);
-  for (int m = 0; m < M; ++m) {
-    row.stream[m] = t.stream[r * M + m];
-    row.purpose[m] = t.purpose[r * M + m];
-  }
-  return row;
-}
-
-bool valid(const pdc_table& t, const pdc_tensors& x) {
-  if (t.rows < 1 || t.registers < 1 || t.registers > kMaxRegisters || t.draws < 0 ||
-      t.draws > kMaxDraws || x.samples < 0 || x.size < 0)
-    return false;
-  if (x.state_dtype != PDC_FLOAT32 && x.state_dtype != PDC_FLOAT64) return false;
-  if (x.input_dtype < PDC_FLOAT32 || x.input_dtype > PDC_FLOAT16) return false;
-  for (int r = 0; r < t.rows; ++r)
-    if (t.registers_in[r] < 0 || t.registers_in[r] > t.registers || t.registers_out[r] < 1 ||
-        t.registers_out[r] > t.registers || t.draws_of_row[r] < 0 || t.draws_of_row[r] > t.draws)
-      return false;
-  return true;
-}
-
-bool apart(const void* a, int64_t a_bytes, const void* b, int64_t b_bytes) {
-  const uintptr_t a0 = reinterpret_cast<uintptr_t>(a), b0 = reinterpret_cast<uintptr_t>(b);
-  return a0 + a_bytes <= b0 || b0 + b_bytes <= a0;
-}
 
 // Whether an operand of the network's type may be read while state and input are written.
 bool readable(const pdc_program& p, const void* F) {
@@ -99,7 +55,6 @@ pdc_program* pdc_program_create(const pdc_table* table, const pdc_tensors* tenso
   const pdc_table& t = *table;
   const pdc_tensors& x = *tensors;
   if (!pdc::kernels() || !valid(t, x)) return nullptr;
-  static const int64_t item[] = {4, 8, 2, 2};
   const int64_t elements = x.samples * x.size;
   pdc_program* p = new pdc_program{};
   p->layout = pdc::layout_of(x.samples, x.size);
@@ -120,9 +75,9 @@ pdc_program* pdc_program_create(const pdc_table* table, const pdc_tensors* tenso
   p->input_dtype = x.input_dtype;
   p->state = static_cast<char*>(x.state);
   p->input = static_cast<char*>(x.input);
-  p->state_item = item[x.state_dtype];
+  p->state_item = item_bytes(x.state_dtype);
   p->state_bytes = t.registers * elements * p->state_item;
-  p->input_bytes = elements * item[x.input_dtype];
+  p->input_bytes = elements * item_bytes(x.input_dtype);
   return p;
 }
 
@@ -153,7 +108,7 @@ int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* un
       p->layout,      p->seeds.data(), row,      w, p->guidance_per_sample, p->state_dtype,
       p->input_dtype, p->state,        p->input, F, unconditional,          noise};
   Work work = {&call, p->kernels, false};
-  const double cost = 0.04 * (registers + 3) * (single ? 1 : 2) + (noise ? 0.1 : 0.5) * draws;
+  const double cost = 0.017 * (registers + 3) * (single ? 1 : 2) + (noise ? 0.04 : 0.45) * draws;
   pdc::parallel_for(p->layout.tiles, cost * elements, part, &work);
   return work.bad ? PDC_NOT_FINITE : PDC_OK;
 }

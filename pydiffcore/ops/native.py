@@ -12,6 +12,7 @@ A program is a table of rows bound to the tensors it updates in place; ``advance
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore import _core
+from pydiffcore.ops.checks import array, bounds, check_counts, check_tensor, overlap, weights
 
 __all__ = ["Program", "corrupt", "info", "normal", "program", "target", "unsupported"]
 
@@ -45,12 +47,26 @@ class Program:
 
     ``advance(row, F, unconditional, noise)`` takes addresses (0 = none) and returns 0, 1 where F
     held a value that is not finite, 2 where an operand overlaps state or input in part (nothing
-    was done; F may be exactly the input), or 3 where there is no such row.
+    was done; F may be exactly the input), or 3 where there is no such row.  On a CUDA device it
+    launches one kernel on the current stream, waits for nothing and never returns 1: see status().
     """
 
     advance: Callable[[int, int, int, int], int]
     state: Tensor
     input: Tensor
+    block: Tensor | None = None
+    first_bad: Tensor | None = None
+
+    def status(self) -> tuple[int, int] | None:
+        """Return (row, sample) of the first F on a device that was not finite, or None.
+
+        Waits for the device.  A row without F, such as the start, begins anew.
+        """
+        rows = np.zeros(0) if self.first_bad is None else self.first_bad.cpu().numpy()
+        if not rows.any():
+            return None
+        first = rows[rows > 0].min()
+        return int(first) - 1, int(np.flatnonzero(rows == first)[0])
 
 
 def target() -> str:
@@ -58,6 +74,7 @@ def target() -> str:
 
     Raises:
         RuntimeError: PYDIFFCORE_TARGET names a target that is unknown or cannot run here.
+
     """
     name = _core.target()
     if name is None:
@@ -76,15 +93,19 @@ def info() -> dict[str, Any]:
         "targets": _core.targets().split(),
         "threads": _core.threads(),
         "openmp": _core.openmp_library(),
-        "cuda": _core.cuda(),
+        "cuda": _core.cuda_architectures().split(),
+        "cuda_devices": _core.cuda_devices(),
+        "cuda_reason": unsupported("cuda"),
         "library": str(Path(_core.__file__).parent / "libpydiffcore.so"),
     }
 
 
 def unsupported(device_type: str, *, registers: int = 1, draws: int = 0) -> str:
     """Return why the kernels cannot run a plan on a device, or "" where they can."""
-    if device_type != "cpu":
+    if device_type not in ("cpu", "cuda"):
         return f"there is no native kernel for device {device_type!r}"
+    if device_type == "cuda" and _core.cuda_devices() == 0:
+        return str(_core.cuda_error())
     if registers > MAX_REGISTERS:
         return f"the plan has {registers} registers, the kernels take at most {MAX_REGISTERS}"
     if draws > MAX_DRAWS:
@@ -111,6 +132,7 @@ def program(
     state: Tensor,
     input: Tensor,
     seeds: Any,
+    host_loop: tuple[int, int] | None = None,
 ) -> Program:
     """Bind a table of R rows, K registers and M draws to the tensors of a batch.
 
@@ -132,12 +154,16 @@ def program(
         state: registers [K, B, N], float32 or float64, contiguous.
         input: network input [B, N], float32, float64, bfloat16 or float16, contiguous.
         seeds: one uint64 per sample, [B].
+        host_loop: (blocks, threads) of the CUDA kernel's body, run on the CPU thread by thread
+            instead of the CPU's own kernel, for tests; None for the device of ``state``.
 
     Raises:
         TypeError, ValueError: an argument has a wrong type, shape or value.
+        RuntimeError: CUDA reports an error.
+
     """
-    _check_tensor("state", state, STATE_DTYPES, 3)
-    _check_tensor("input", input, IO_DTYPES, 2)
+    check_tensor("state", state, STATE_DTYPES, 3)
+    check_tensor("input", input, IO_DTYPES, 2)
     K, B, N = state.shape
     R, M = len(np.asarray(registers_in)), np.shape(S)[-1]
     reason = unsupported(state.device.type, registers=K, draws=M)
@@ -145,7 +171,9 @@ def program(
         raise ValueError(f"state and table do not fit the kernels: {reason}")
     if input.shape != (B, N):
         raise ValueError(f"input has shape {tuple(input.shape)}, expected {(B, N)} as in state")
-    if _overlap(state, input):
+    if input.device != state.device:
+        raise ValueError(f"input is on {input.device}, expected {state.device} as state")
+    if overlap(state, input):
         raise ValueError("input overlaps state, expected separate memory")
     shapes = {
         "registers_in": (R,), "registers_out": (R,), "draws": (R,), "A": (R, K, K), "f": (R, K),
@@ -157,23 +185,62 @@ def program(
         "f": f, "d": d, "S": S, "stream": stream, "purpose": purpose, "c_skip": c_skip,
         "c_out": c_out, "c_in": c_in,
     }  # fmt: skip
-    table = {name: _array(name, given[name], shapes[name]) for name in shapes}
-    _check_counts(table, K, M)
+    table = {name: array(name, given[name], shapes[name]) for name in shapes}
+    check_counts(table, K, M)
     target()
-    advance = _core.program(
-        (state, input), K, M, *table.values(), _weights(guidance, R, B), _bounds(clip), B, N,
-        DTYPES[state.dtype], DTYPES[input.dtype], state.data_ptr(), input.data_ptr(),
-        _array("seeds", seeds, (B,), np.uint64),
+    operands = (
+        K, M, *table.values(), weights(guidance, R, B), bounds(clip), B, N, DTYPES[state.dtype],
+        DTYPES[input.dtype], state.data_ptr(), input.data_ptr(),
+        array("seeds", seeds, (B,), np.uint64),
     )  # fmt: skip
-    return Program(advance, state, input)
+    if state.is_cuda or host_loop:
+        return _cuda_program(operands, state, input, host_loop)
+    return Program(_core.program((state, input), operands), state, input)
 
 
-def normal(out: Tensor, seeds: NDArray[np.uint64], purpose: int, stream: int) -> None:
+def _cuda_program(
+    operands: tuple[Any, ...], state: Tensor, input: Tensor, host_loop: tuple[int, int] | None
+) -> Program:
+    device = state.device
+    host, offsets = _core.cuda_block(operands)
+    block = torch.from_numpy(host).to(device)
+    guard = _guard(device)
+    with guard:
+        launch = _core.cuda_program(
+            (state, input, block), operands, block.data_ptr(), _place(device, host_loop)
+        )
+
+    def advance(row: int, F: int, unconditional: int, noise: int) -> int:
+        with guard:
+            return int(launch(row, F, unconditional, noise, _stream(device)))
+
+    start = offsets["first_bad"]
+    first_bad = block[start : start + 4 * state.shape[1]].view(torch.int32)
+    return Program(advance, state, input, block, first_bad)
+
+
+def normal(
+    out: Tensor,
+    seeds: NDArray[np.uint64],
+    purpose: int,
+    stream: int,
+    *,
+    host_loop: tuple[int, int] | None = None,
+) -> None:
     """Fill ``out`` [B, N] with the unit normals of the samples' seeds."""
-    _check_tensor("out", out, IO_DTYPES, 2)
-    seeds = _array("seeds", seeds, (len(out),), np.uint64)
+    check_tensor("out", out, IO_DTYPES, 2)
+    seeds = array("seeds", seeds, (len(out),), np.uint64)
+    device, dtype = out.device, DTYPES[out.dtype]
+    if out.is_cuda or host_loop:
+        keys = _upload(seeds.view(np.int64), device)
+        with _guard(device):
+            status = _core.cuda_normal(
+                out.data_ptr(), dtype, len(out), out.shape[1], keys.data_ptr(), purpose, stream,
+                _place(device, host_loop), _stream(device),
+            )  # fmt: skip
+        return _done(status)
     target()
-    _done(_core.normal(out.data_ptr(), DTYPES[out.dtype], out.shape[1], seeds, purpose, stream))
+    _done(_core.normal(out.data_ptr(), dtype, out.shape[1], seeds, purpose, stream))
 
 
 def corrupt(
@@ -185,84 +252,61 @@ def corrupt(
     *,
     purpose: int,
     stream: int,
+    host_loop: tuple[int, int] | None = None,
 ) -> None:
     """Write input = p·x0 + q·z and target = u·x0 + v·z for coefficients (p, q, u, v) [B, 4].
 
     images [B, N] are uint8 (x0 = pixel / 127.5 − 1), float32, bfloat16 or float16.
     """
-    _check_tensor("images", images, (*IO_DTYPES, torch.uint8), 2)
-    _check_tensor("input", input, IO_DTYPES, 2)
-    _check_tensor("target", target_, (torch.float32,), 2)
+    check_tensor("images", images, (*IO_DTYPES, torch.uint8), 2)
+    check_tensor("input", input, IO_DTYPES, 2)
+    check_tensor("target", target_, (torch.float32,), 2)
     B, N = images.shape
     if not images.shape == input.shape == target_.shape:
         raise ValueError("images, input and target differ in shape")
-    target()
-    status = _core.corrupt(
+    columns = array("coefficients", coefficients, (B, 4), np.float32)
+    keys = array("seeds", seeds, (B,), np.uint64)
+    device = images.device
+    if not device == input.device == target_.device:
+        raise ValueError("images, input and target are on different devices")
+    pointers = (
         images.data_ptr(), DTYPES[images.dtype], input.data_ptr(), DTYPES[input.dtype],
-        target_.data_ptr(), N, _array("coefficients", coefficients, (B, 4), np.float32),
-        _array("seeds", seeds, (B,), np.uint64), purpose, stream,
+        target_.data_ptr(),
     )  # fmt: skip
+    if images.is_cuda or host_loop:
+        c, k = _upload(columns, device), _upload(keys.view(np.int64), device)
+        with _guard(device):
+            status = _core.cuda_corrupt(
+                *pointers, B, N, c.data_ptr(), k.data_ptr(), purpose, stream,
+                _place(device, host_loop), _stream(device),
+            )  # fmt: skip
+    else:
+        target()
+        status = _core.corrupt(*pointers, N, columns, keys, purpose, stream)
     _done(status)
+
+
+def _place(device: torch.device, host_loop: tuple[int, int] | None) -> tuple[int, int, int]:
+    return (device.index, 0, 0) if host_loop is None else (-1, *host_loop)
+
+
+def _stream(device: torch.device) -> int:
+    return int(torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else 0
+
+
+def _guard(device: torch.device) -> Any:
+    """Make a device current, without waking another one's context."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _upload(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy to a device without waiting for it."""
+    tensor = torch.from_numpy(np.array(values))
+    if device.type == "cpu":
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _done(status: int) -> None:
     if status:
         raise RuntimeError(f"the native kernel refused its operands (status {status})")
-
-
-def _check_tensor(name: str, tensor: Any, dtypes: tuple[torch.dtype, ...], ndim: int) -> None:
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name} is {type(tensor).__name__}, expected a torch.Tensor")
-    if tensor.dtype not in dtypes:
-        raise TypeError(
-            f"{name} has dtype {tensor.dtype}, expected one of {', '.join(map(str, dtypes))}"
-        )
-    if tensor.device.type != "cpu":
-        raise ValueError(f"{name} is on {tensor.device}, expected a CPU tensor")
-    if tensor.ndim != ndim or not tensor.is_contiguous():
-        raise ValueError(
-            f"{name} has shape {tuple(tensor.shape)} and strides {tensor.stride()}, "
-            f"expected {ndim} contiguous axes"
-        )
-
-
-def _array(name: str, value: Any, shape: tuple[int, ...], dtype: Any = None) -> NDArray[Any]:
-    array = np.asarray(value, dtype)
-    if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
-    return array
-
-
-def _check_counts(table: dict[str, NDArray[Any]], K: int, M: int) -> None:
-    bounds = {"registers_in": (0, K), "registers_out": (1, K), "draws": (0, M)}
-    for name, (low, high) in bounds.items():
-        counts = table[name]
-        if len(counts) == 0 or counts.min() < low or counts.max() > high:
-            raise ValueError(f"{name} is {counts.tolist()}, expected numbers in [{low}, {high}]")
-
-
-def _weights(guidance: Any, R: int, B: int) -> NDArray[np.float64] | None:
-    if guidance is None:
-        return None
-    weights = np.asarray(guidance, np.float64)
-    if weights.shape not in ((R,), (R, B)):
-        raise ValueError(f"guidance has shape {weights.shape}, expected {(R,)} or {(R, B)}")
-    return weights
-
-
-def _bounds(clip: Any) -> tuple[float, float] | None:
-    if clip is None:
-        return None
-    low, high = map(float, clip)
-    if not low <= high:
-        raise ValueError(f"clip is {clip}, expected (low, high) with low <= high")
-    return low, high
-
-
-def _overlap(a: Tensor, b: Tensor) -> bool:
-    return (
-        a.data_ptr() < b.data_ptr() + b.nbytes
-        and b.data_ptr() < a.data_ptr() + a.nbytes
-        and a.nbytes > 0
-        and b.nbytes > 0
-    )

@@ -27,7 +27,8 @@ enum pdc_status {
   PDC_NOT_FINITE = 1,  /* F held an infinity or a NaN; the row was executed */
   PDC_OVERLAP = 2,     /* F or noise overlaps state or input; nothing was done */
   PDC_NO_SUCH_ROW = 3, /* nothing was done */
-  PDC_INVALID = 4      /* a size, type or pointer is out of range; nothing was done */
+  PDC_INVALID = 4,     /* a size, type or pointer is out of range; nothing was done */
+  PDC_CUDA_ERROR = 5   /* pdc_cuda_error() says what */
 };
 
 /* What the library is: version, instruction set in use (NULL when PYDIFFCORE_TARGET names one that

@@ -49,7 +49,16 @@ struct Scalar {
   using U = uint32_t;
   using W = uint64_t;
   PDC_HD F set(float c) { return c; }
+#ifdef __CUDA_ARCH__
+  // The compiler would multiply 64 by 64 bits.
+  PDC_HD W multiply(W a, uint32_t b) {
+    W product;
+    asm("mul.wide.u32 %0, %1, %2;" : "=l"(product) : "r"(static_cast<uint32_t>(a)), "r"(b));
+    return product;
+  }
+#else
   PDC_HD W multiply(W a, uint32_t b) { return static_cast<uint64_t>(static_cast<uint32_t>(a)) * b; }
+#endif
   PDC_HD F to_float(I i) { return static_cast<float>(i); }
   PDC_HD F choose(I condition, F yes, F no) { return condition ? yes : no; }
 #ifdef __CUDA_ARCH__

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels over the bodies. Their addresses leave this directory, never their types.
+#pragma once
+#define PDC_TARGET cuda
+#include "draw_body.h"
+#include "row_body.h"
+
+#if defined(__USE_FAST_MATH__) || (defined(__CUDA_FTZ) && __CUDA_FTZ)
+#error "fast-math and flush-to-zero change the bits of the noise; build without them"
+#endif
+
+namespace pdc {
+namespace cuda {
+
+__device__ inline Thread this_thread() {
+  return {static_cast<int32_t>(blockIdx.x), static_cast<int32_t>(threadIdx.x)};
+}
+
+// Blocks that a multiprocessor can hold, which bounds the registers of a thread from above: enough
+// loads in flight without a spill.
+template <class T>
+constexpr int resident(int K) {
+  return sizeof(T) == 8 || K > 4 ? 1 : K > 2 ? 2 : 3;
+}
+
+template <int K, class T, class E>
+__global__ void __launch_bounds__(kThreads, resident<T>(K)) row_kernel(const RowLaunch launch) {
+  row_body<K, T, E>(launch, this_thread());
+  count_row(launch, this_thread());
+}
+
+struct RowKernel {
+  template <int K, class T, class E>
+  static const void* of() {
+    return reinterpret_cast<const void*>(row_kernel<K, T, E>);
+  }
+};
+
+}  // namespace cuda
+}  // namespace pdc

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// One row of a program, as each thread of a launch runs it. K bounds the registers, so that all of
+// them stay in machine registers; everything else a row may do is a branch that all threads take
+// alike.
+#pragma once
+#include "pydiffcore/row.h"
+#include "quads.h"
+
+namespace pdc {
+namespace PDC_TARGET {
+
+PDC_HD int64_t row_index(const RowLaunch& l) { return l.row < 0 ? l.counter->row : l.row; }
+
+// T: state, E: network. A quad in machine registers: what is read, then what will be written.
+template <int K, class T>
+struct Registers {
+  Quad<T> old[K], next[K];
+};
+
+template <int K, class T>
+PDC_HD void add_registers(const Row<T>& row, int in, int out, Registers<K, T>* r) {
+  PDC_UNROLL
+  for (int j = 0; j < K; ++j) {
+    r->next[j] = {};
+    if (j < out && in > 0) {
+      PDC_UNROLL
+      for (int k = 0; k < K; ++k) {
+        if (k >= in) continue;
+        const T A = constant(&row.A[j][k]);
+        PDC_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          const T term = mul(A, r->old[k].v[i]);
+          r->next[j].v[i] = k == 0 ? term : add(r->next[j].v[i], term);
+        }
+      }
+    }
+  }
+}
+
+// Adds c_j x to each register; begins the sum with it where there is no term yet.
+template <int K, class T>
+PDC_HD void add_operand(const T* c, int stride, const Quad<T>& x, bool begins, int out,
+                        Registers<K, T>* r) {
+  PDC_UNROLL
+  for (int j = 0; j < K; ++j) {
+    if (j >= out) continue;
+    const T g = constant(c + j * stride);
+    PDC_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const T term = mul(g, x.v[i]);
+      r->next[j].v[i] = begins ? term : add(r->next[j].v[i], term);
+    }
+  }
+}
+
+template <class T, class E>
+PDC_HD Quad<T> network_output(const RowLaunch& l, int64_t row, int64_t sample, Place place) {
+  const Quad<E> raw = load(static_cast<const E*>(l.F), place);
+  if (!l.unconditional) return widen<T>(raw);
+  const Quad<T> u = widen<T>(load(static_cast<const E*>(l.unconditional), place));
+  const T w = constant(static_cast<const T*>(l.guidance) + row * l.guidance_row +
+                       sample * l.guidance_sample);
+  Quad<T> F = widen<T>(raw);
+  PDC_UNROLL
+  for (int i = 0; i < 4; ++i) F.v[i] = guide(F.v[i], u.v[i], w);
+  return F;
+}
+
+// Remembers the first row at which a sample's F was not finite. Threads that race here write the
+// same number.
+template <class T>
+PDC_HD void check_output(const RowLaunch& l, int64_t row, int64_t sample, const Quad<T>& F, int n) {
+  decltype(not_finite(T())) bad = 0;
+  PDC_UNROLL
+  for (int i = 0; i < 4; ++i)
+    if (i < n) bad |= not_finite(F.v[i]);
+  if (bad && l.first_bad[sample] == 0) l.first_bad[sample] = static_cast<int32_t>(row + 1);
+}
+
+template <class T>
+PDC_HD Quad<T> draw(const RowLaunch& l, const Row<T>& row, int m, Cursor at, Place place) {
+  if (l.noise) {
+    return load(static_cast<const T*>(l.noise) + m * l.plane, place);
+  }
+  return widen<T>(normal_quad(constant(l.seeds + at.sample), constant(&row.purpose[m]),
+                              constant(&row.stream[m]), at.quad));
+}
+
+template <int K, class T, class E>
+PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Cursor at, Place place) {
+  const int in = constant(&row.registers_in), out = constant(&row.registers_out);
+  const int draws = constant(&row.draws);
+  const bool clips = l.F && constant(&row.clipped);
+  T* const state = static_cast<T*>(l.state);
+  Registers<K, T> r;
+  PDC_UNROLL
+  for (int k = 0; k < K; ++k)
+    if (k < in || (k == 0 && clips)) r.old[k] = load(state + k * l.plane, place);
+  Quad<T> F = {};
+  if (l.F) F = network_output<T, E>(l, index, at.sample, place);
+  add_registers(row, in, out, &r);
+  if (l.F) {
+    check_output(l, index, at.sample, F, place.n);
+    add_operand(row.f, 1, F, in == 0, out, &r);
+  } else if (at.quad == 0) {
+    l.first_bad[at.sample] = 0;
+  }
+  if (clips) {
+    Quad<T> Dc;
+    PDC_UNROLL
+    for (int i = 0; i < 4; ++i) Dc.v[i] = clipped(r.old[0].v[i], F.v[i], row);
+    add_operand(row.d, 1, Dc, false, out, &r);
+  }
+  PDC_NO_UNROLL
+  for (int m = 0; m < draws; ++m)
+    add_operand(&row.S[0][m], kMaxDraws, draw(l, row, m, at, place), in == 0 && !l.F && m == 0, out,
+                &r);
+  PDC_UNROLL
+  for (int j = 0; j < K; ++j)
+    if (j < out) store(state + j * l.plane, r.next[j], place);
+  const T c_in = constant(&row.c_in);
+  if (c_in != 0) {
+    PDC_UNROLL
+    for (int i = 0; i < 4; ++i) r.next[0].v[i] = mul(c_in, r.next[0].v[i]);
+    store(static_cast<E*>(l.input), narrow<E>(r.next[0]), place);
+  }
+}
+
+template <int K, class T, class E>
+PDC_HD void row_quads(const RowLaunch& l, int64_t index, Thread thread, bool whole) {
+  const Row<T>& row = static_cast<const Row<T>*>(l.rows)[index];
+  PDC_NO_UNROLL
+  for (Cursor at = first_quad(l.grid, thread); at.sample < l.grid.samples;
+       at = next_quad(l.grid, at))
+    row_quad<K, T, E>(l, row, index, at, place_of(l.grid, at, whole));
+}
+
+template <int K, class T, class E>
+PDC_HD void row_body(const RowLaunch& l, Thread thread) {
+  const int64_t index = row_index(l);
+  if (index < 0 || index >= l.row_count) return;
+  if constexpr (K == kMaxRegisters)  // rare: half the code
+    row_quads<K, T, E>(l, index, thread, l.whole);
+  else if (l.whole)
+    row_quads<K, T, E>(l, index, thread, true);
+  else
+    row_quads<K, T, E>(l, index, thread, false);
+}
+
+// The last thread of a block reports it done; the last block moves the counter on. By then every
+// thread of the launch has read it.
+PDC_HD void count_row(const RowLaunch& l, Thread thread) {
+  if (l.row >= 0) return;
+#ifdef __CUDA_ARCH__
+  __syncthreads();
+#endif
+  if (thread.thread != l.grid.threads - 1) return;
+  Counter* const counter = l.counter;
+  const int64_t row = counter->row;
+#ifdef __CUDA_ARCH__
+  __threadfence();
+  const uint32_t before = atomicAdd(&counter->arrived, 1u);
+#else
+  const uint32_t before = counter->arrived++;
+#endif
+  if (before + 1 != static_cast<uint32_t>(l.grid.blocks)) return;
+  counter->arrived = 0;
+  counter->row = row + 1;
+}
+
+// The kernels there are: common pairs of types have one for each number of registers up to four;
+// the others, and more registers, take the widest. Make::of<K, T, E>() names one.
+template <class Make, class T, class E>
+auto kernel_of(int registers) -> decltype(Make::template of<kMaxRegisters, T, E>()) {
+  constexpr bool common = Same<T, E>::value || (Same<T, float>::value && sizeof(E) == 2);
+  if constexpr (common) {
+    switch (registers) {
+      case 1:
+        return Make::template of<1, T, E>();
+      case 2:
+        return Make::template of<2, T, E>();
+      case 3:
+        return Make::template of<3, T, E>();
+      case 4:
+        return Make::template of<4, T, E>();
+      default:
+        break;
+    }
+  }
+  return Make::template of<kMaxRegisters, T, E>();
+}
+
+}  // namespace PDC_TARGET
+}  // namespace pdc

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the native kernels are handed is checked here, before any address leaves Python."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def check_tensor(name: str, tensor: Any, dtypes: tuple[torch.dtype, ...], ndim: int) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name} is {type(tensor).__name__}, expected a torch.Tensor")
+    if tensor.dtype not in dtypes:
+        raise TypeError(
+            f"{name} has dtype {tensor.dtype}, expected one of {', '.join(map(str, dtypes))}"
+        )
+    if tensor.device.type not in ("cpu", "cuda"):
+        raise ValueError(f"{name} is on {tensor.device}, expected a CPU or a CUDA tensor")
+    if tensor.ndim != ndim or not tensor.is_contiguous():
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)} and strides {tensor.stride()}, "
+            f"expected {ndim} contiguous axes"
+        )
+
+
+def array(name: str, value: Any, shape: tuple[int, ...], dtype: Any = None) -> NDArray[Any]:
+    array = np.asarray(value, dtype)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    return array
+
+
+def check_counts(table: dict[str, NDArray[Any]], K: int, M: int) -> None:
+    bounds = {"registers_in": (0, K), "registers_out": (1, K), "draws": (0, M)}
+    for name, (low, high) in bounds.items():
+        counts = table[name]
+        if len(counts) == 0 or counts.min() < low or counts.max() > high:
+            raise ValueError(f"{name} is {counts.tolist()}, expected numbers in [{low}, {high}]")
+
+
+def weights(guidance: Any, R: int, B: int) -> NDArray[np.float64] | None:
+    if guidance is None:
+        return None
+    weights = np.asarray(guidance, np.float64)
+    if weights.shape not in ((R,), (R, B)):
+        raise ValueError(f"guidance has shape {weights.shape}, expected {(R,)} or {(R, B)}")
+    return weights
+
+
+def bounds(clip: Any) -> tuple[float, float] | None:
+    if clip is None:
+        return None
+    low, high = map(float, clip)
+    if not low <= high:
+        raise ValueError(f"clip is {clip}, expected (low, high) with low <= high")
+    return low, high
+
+
+def overlap(a: Tensor, b: Tensor) -> bool:
+    return (
+        a.data_ptr() < b.data_ptr() + b.nbytes
+        and b.data_ptr() < a.data_ptr() + a.nbytes
+        and a.nbytes > 0
+        and b.nbytes > 0
+    )
