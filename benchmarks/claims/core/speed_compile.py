@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A fused row against ``torch.compile(fullgraph=True)`` of the step, coefficients as tensors.
+
+Stochastic steps are compared with its faster setting, ``fallback_random=True``, in which it calls
+torch's own generator; the default is published beside it.  Compile time is not counted.
+"""
+
+import torch
+import torch._inductor.config as inductor
+
+from benchmarks import steps
+from benchmarks.claims.claim import Figure, main
+from benchmarks.interleaved import ratios, seconds
+
+
+def bar(method, threads):
+    if method not in steps.STOCHASTIC:
+        return ">= 2"
+    return ">= 4" if threads == 1 else ">= 8"
+
+
+def ratio(method, size, n, fallback):
+    inductor.fallback_random = fallback
+    loops = {"ours": steps.ours(method, size, n), "compiled": steps.compiled(method, size, n)}
+    return ratios(seconds(loops, budget=3.0), "ours")["compiled"]
+
+
+def measure():
+    every = torch.get_num_threads()
+    for threads in sorted({1, every}):
+        torch.set_num_threads(threads)
+        for size in steps.SIZES:
+            n = steps.steps_for(size)
+            for method in steps.METHODS:
+                noisy = method in steps.STOCHASTIC
+                found = {fallback: ratio(method, size, n, fallback) for fallback in (True, False)}
+                best = min(found.values()) if noisy else found[False]
+                note = f"default {found[False]:.1f}×, fallback_random {found[True]:.1f}×"
+                yield Figure(
+                    f"{method}, {steps.text(size)}, {threads} thread{'s'[: threads > 1]}",
+                    best,
+                    bar(method, threads),
+                    "×",
+                    note if noisy else "",
+                )
+
+
+if __name__ == "__main__":
+    main(measure)
