@@ -29,8 +29,7 @@ class DirectDenoiser:
 
     def with_raw(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """Return D after clipping and D before it."""
-        c = self.model.prediction.coefficients(np.array([sigma]))
-        c_skip, c_out, c_in, c_noise = (float(np.broadcast_to(v, 1)[0]) for v in c)
+        c_skip, c_out, c_in, c_noise = map(float, self.model.prediction.coefficients(sigma))
         label = torch.full((len(x),), c_noise, dtype=x.dtype, device=x.device)
         F = self.model.network(c_in * x, label, **self.model.condition)
         guidance = self.model.guidance

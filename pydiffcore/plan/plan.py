@@ -185,8 +185,7 @@ class Plan:
 
     def bind(self, prediction: Prediction) -> Plan:
         """Return the same rows for a network of another prediction."""
-        c = prediction.coefficients(np.array(self.sigma))
-        c_skip, c_out, c_in, c_noise = (np.broadcast_to(v, self.sigma.shape) for v in c)
+        c_skip, c_out, c_in, c_noise = prediction.coefficients(np.array(self.sigma))
         return replace(
             self,
             prediction=prediction.name,
@@ -202,8 +201,8 @@ class Plan:
         x_t = alpha·x0 + sigma·z is what a VP or flow network's users see between two steps.
         """
         levels = np.append(self.sigma, self.sigma_final)
-        alpha = np.array([float(process.alpha(process.time(s))) if s > 0 else 1.0 for s in levels])
-        start = float(process.alpha(process.time(self.sigma_init)))
+        alpha = np.asarray(process.alpha_at(levels), np.float64)
+        start = float(process.alpha_at(self.sigma_init))
         factor = alpha / self.scale
         before = np.append(start / self.scale_init, factor[:-1])
         return replace(

@@ -81,15 +81,10 @@ def trace(
         raise TraceError(f"the sampler returned {type(result).__name__}, expected its state")
     if not tape.queries:
         raise ValueError(f"the sampler never called the denoiser on {levels.name}")
-    rows = compile_tape(tape, result.index)
     sigma = np.array(tape.sigmas)
-    c_skip, c_out, c_in, c_noise = (
-        np.broadcast_to(np.asarray(c, np.float64), sigma.shape)
-        for c in prediction.coefficients(sigma)
-    )
-    given = "".join(f", {k}={_text(v)}" for k, v in options.items())
+    c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
     plan = Plan(
-        sampler=f"{sampler.__name__}({given[2:]})" if given else sampler.__name__,
+        sampler=_call_text(sampler, options),
         levels=levels.name,
         prediction=prediction.name,
         sigma=sigma,
@@ -102,13 +97,18 @@ def trace(
         c_in=c_in,
         c_noise=c_noise,
         clip=bounds,
-        **rows,
+        **compile_tape(tape, result.index),
     )
     return plan if scaling is None else plan.scaled(scaling)
 
 
-def _text(value: object) -> str:
-    return value.name if isinstance(value, Process) else repr(value)
+def _call_text(sampler: Callable[..., Any], options: dict[str, Any]) -> str:
+    """Name a sampler with its options, as in ``heun(churn=20.0)``."""
+    given = ", ".join(
+        f"{name}={value.name if isinstance(value, Process) else repr(value)}"
+        for name, value in options.items()
+    )
+    return f"{sampler.__name__}({given})" if given else sampler.__name__
 
 
 def _checked_clip(clip: tuple[float, float] | None) -> tuple[float, float] | None:

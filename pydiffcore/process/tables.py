@@ -3,6 +3,7 @@
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -89,67 +90,85 @@ def discrete(betas: ArrayLike) -> Process:
     return _tabulated(f"discrete(n={betas.size}, betas={digest})", table)
 
 
+@dataclass(frozen=True)
+class _LogTable:
+    """Levels [N] at the indices 0 … N − 1, ascending, log-linear in between.
+
+    Below index 0 the level falls linearly to 0 at −1; beyond the last finite entry m it is
+    σ_m/(1 − (t − m)), infinite at m + 1.
+    """
+
+    levels: FloatArray
+    log_ratio: FloatArray
+
+    @property
+    def last(self) -> int:
+        return self.levels.size - 1
+
+    def _locate(self, t: FloatArray) -> NDArray[np.int64]:
+        return np.clip(np.floor(t), 0, self.last).astype(np.int64)
+
+    def _pick(self, t: FloatArray, below: Any, inside: Any, above: Any) -> Any:
+        return np.where(t < 0.0, below, np.where(t > self.last, above, inside))[()]
+
+    def level(self, t: ArrayLike) -> Any:
+        t = as_float64(t)
+        i = self._locate(t)
+        # Multiplying by the power keeps the entries themselves exact.
+        inside = self.levels[i] * np.exp(self.log_ratio[i] * np.clip(t - i, 0.0, 1.0))
+        below = self.levels[0] * np.maximum(1.0 + t, 0.0)
+        with np.errstate(divide="ignore"):
+            above = self.levels[-1] / np.maximum(1.0 - (t - self.last), 0.0)
+        return self._pick(t, below, inside, above)
+
+    def time(self, sigma: ArrayLike) -> Any:
+        sigma, low, high = as_float64(sigma), self.levels[0], self.levels[-1]
+        i = np.clip(np.searchsorted(self.levels, sigma, side="right") - 1, 0, self.last)
+        slope = np.where(self.log_ratio[i] > 0.0, self.log_ratio[i], 1.0)
+        inside = i + np.log(np.clip(sigma, low, high) / self.levels[i]) / slope
+        below = sigma / low - 1.0
+        above = self.last + 1.0 - high / np.maximum(sigma, high)
+        return np.where(sigma < low, below, np.where(sigma > high, above, inside))[()]
+
+    def d_level(self, t: ArrayLike) -> Any:
+        t = as_float64(t)
+        i = np.minimum(self._locate(t), max(self.last - 1, 0))
+        inside = self.level(np.clip(t, 0.0, self.last)) * self.log_ratio[i]
+        with np.errstate(divide="ignore"):
+            above = self.levels[-1] / np.maximum(1.0 - (t - self.last), 0.0) ** 2
+        return self._pick(t, self.levels[0], inside, above)
+
+
 def _tabulated(name: str, table: FloatArray) -> Process:
     """Variance-preserving process whose level at the index i is table[i] (ascending)."""
     finite = table[np.isfinite(table)]
-    last = finite.size - 1
-    log_ratio = np.append(np.log(finite[1:] / finite[:-1]), 0.0)
-
-    def locate(t: FloatArray) -> NDArray[np.int64]:
-        return np.clip(np.floor(t), 0, last).astype(np.int64)
-
-    def level(t: ArrayLike) -> Any:
-        t = as_float64(t)
-        i = locate(t)
-        # Multiplying by the power keeps the entries themselves exact.
-        inside = finite[i] * np.exp(log_ratio[i] * np.clip(t - i, 0.0, 1.0))
-        below = finite[0] * np.maximum(1.0 + t, 0.0)
-        with np.errstate(divide="ignore"):
-            above = finite[last] / np.maximum(1.0 - (t - last), 0.0)
-        return np.where(t < 0.0, below, np.where(t > last, above, inside))[()]
-
-    def time(sigma: ArrayLike) -> Any:
-        sigma = as_float64(sigma)
-        i = np.clip(np.searchsorted(finite, sigma, side="right") - 1, 0, last)
-        inner = np.clip(sigma, finite[0], finite[last])
-        slope = np.where(log_ratio[i] > 0.0, log_ratio[i], 1.0)
-        inside = i + np.log(inner / finite[i]) / slope
-        below = sigma / finite[0] - 1.0
-        above = last + 1.0 - finite[last] / np.maximum(sigma, finite[last])
-        return np.where(sigma < finite[0], below, np.where(sigma > finite[last], above, inside))[()]
-
-    def d_level(t: ArrayLike) -> Any:
-        t = as_float64(t)
-        inside = level(np.clip(t, 0.0, last)) * log_ratio[np.minimum(locate(t), max(last - 1, 0))]
-        with np.errstate(divide="ignore"):
-            above = finite[last] / np.maximum(1.0 - (t - last), 0.0) ** 2
-        return np.where(t < 0.0, finite[0], np.where(t > last, above, inside))[()]
-
-    def d_alpha(t: ArrayLike) -> Any:
-        sigma = level(t)
-        with np.errstate(invalid="ignore"):
-            slope = -sigma * d_level(t) * np.hypot(1.0, sigma) ** -3.0
-        return np.where(np.isinf(sigma), -1.0 / finite[last], slope)[()]
+    levels = _LogTable(finite, np.append(np.log(finite[1:] / finite[:-1]), 0.0))
 
     def noise(t: ArrayLike) -> Any:
         with np.errstate(divide="ignore"):
-            return 1.0 / np.hypot(1.0, 1.0 / level(t))
+            return 1.0 / np.hypot(1.0, 1.0 / levels.level(t))
+
+    def d_alpha(t: ArrayLike) -> Any:
+        sigma = levels.level(t)
+        with np.errstate(invalid="ignore"):
+            slope = -sigma * levels.d_level(t) * np.hypot(1.0, sigma) ** -3.0
+        return np.where(np.isinf(sigma), -1.0 / finite[-1], slope)[()]
 
     def diffusion(t: ArrayLike) -> Any:
-        sigma = level(t)
+        sigma = levels.level(t)
         with np.errstate(invalid="ignore"):
-            squared = 2.0 * noise(t) * d_level(t) / np.hypot(1.0, sigma)
+            squared = 2.0 * noise(t) * levels.d_level(t) / np.hypot(1.0, sigma)
         return np.where(np.isinf(sigma), np.inf, np.sqrt(squared))[()]
 
     return Process(
         name=name,
-        alpha=lambda t: 1.0 / np.hypot(1.0, level(t)),
+        alpha=lambda t: 1.0 / np.hypot(1.0, levels.level(t)),
         sigma=noise,
-        level=level,
-        time=time,
+        level=levels.level,
+        time=levels.time,
         alpha_at=lambda sigma: 1.0 / np.hypot(1.0, as_float64(sigma)),
         d_alpha=d_alpha,
-        d_level=d_level,
+        d_level=levels.d_level,
         diffusion=diffusion,
         label=lambda t: np.clip(as_float64(t), 0.0, table.size - 1.0),
         t_min=0.0,

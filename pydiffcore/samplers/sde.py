@@ -76,8 +76,8 @@ def reverse_diffusion(
         final_noise: draw noise in the last step too; the paper's code leaves it out.
 
     """
-    alpha, steps = process.alpha, list(levels.steps())
-    at = [float(alpha(process.time(sigma))) if sigma > 0 else 1.0 for sigma in levels.sigma]
+    steps = list(levels.steps())
+    at = [float(process.alpha_at(sigma)) for sigma in levels.sigma]
     X = at[0] * x
     for i, (sigma, sigma_next) in enumerate(steps):
         r = at[i] / at[i + 1]
