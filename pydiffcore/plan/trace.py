@@ -74,13 +74,7 @@ def trace(
     if not isinstance(prediction, Prediction):
         raise TypeError(f"prediction is {prediction!r}, expected a pydiffcore.prediction")
     bounds = _checked_clip(clip)
-    tape = Tape()
-    x = tape.push("x", 0)
-    result = sampler(x, TracedDenoiser(tape, bounds is not None), levels, tape.draw, **options)
-    if not isinstance(result, Symbol):
-        raise TraceError(f"the sampler returned {type(result).__name__}, expected its state")
-    if not tape.queries:
-        raise ValueError(f"the sampler never called the denoiser on {levels.name}")
+    tape, result = _run(sampler, levels, bounds is not None, options)
     sigma = np.array(tape.sigmas)
     c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
     plan = Plan(
@@ -97,9 +91,23 @@ def trace(
         c_in=c_in,
         c_noise=c_noise,
         clip=bounds,
-        **compile_tape(tape, result.index),
+        **compile_tape(tape, result),
     )
     return plan if scaling is None else plan.scaled(scaling)
+
+
+def _run(
+    sampler: Callable[..., Any], levels: Levels, clipped: bool, options: dict[str, Any]
+) -> tuple[Tape, int]:
+    """Run a sampler on symbols; return its tape and the index of its result."""
+    tape = Tape()
+    x = tape.push("x", 0)
+    result = sampler(x, TracedDenoiser(tape, clipped), levels, tape.draw, **options)
+    if not isinstance(result, Symbol):
+        raise TraceError(f"the sampler returned {type(result).__name__}, expected its state")
+    if not tape.queries:
+        raise ValueError(f"the sampler never called the denoiser on {levels.name}")
+    return tape, result.index
 
 
 def _call_text(sampler: Callable[..., Any], options: dict[str, Any]) -> str:
