@@ -43,8 +43,13 @@ from pydiffcore.train import (
 __all__ = ["plans", "quickstart"]
 
 NFE = 35
+# Grey levels of the scans are 0.125 apart, far above the lowest level, and no two scans are as far
+# apart as the noise of the highest is long (20 in each of 64 pixels); rho = 3 spends more calls
+# in the middle, where a digit takes shape, than 7 does.
+SIGMA_MIN, SIGMA_MAX, RHO = 0.02, 20.0, 3.0
 SAVE_EVERY = 250
 GRID_COLUMNS = 16
+SHOWN = "heun"  # the sampler whose pictures are written
 TRAJECTORY_DIGITS = (2, 3, 5, 8)
 TRAJECTORY_LEVELS = 11
 NEEDED = {"sklearn": "scikit-learn", "safetensors": "safetensors", "matplotlib": "matplotlib",
@@ -66,7 +71,7 @@ def plans(sigma_data: float, nfe: int = NFE) -> dict[str, Plan]:
     if nfe < 1 or nfe % 2 == 0:
         raise ValueError(f"nfe is {nfe}, expected a positive odd number: Heun takes 2n − 1 calls")
     prediction, samplers = edm(sigma_data), pydiffcore.samplers
-    full, half = karras(nfe), karras((nfe + 1) // 2)
+    full, half = (karras(n, SIGMA_MIN, SIGMA_MAX, RHO) for n in (nfe, (nfe + 1) // 2))
     return {
         "euler": pydiffcore.trace(samplers.euler, full, prediction=prediction),
         "heun": pydiffcore.trace(samplers.heun, half, prediction=prediction),
@@ -122,22 +127,37 @@ def quickstart(
     )
     training = _trained(out, recipe, data.diffusion, resume=resume, echo=echo)
     trained = time.perf_counter()
+    try:
+        results = _evaluated(out, training, data, chosen, samples, judge_steps, echo)
+    except KeyboardInterrupt:
+        echo(f"the trained model is in {out / 'model'}.safetensors; --resume goes on from there")
+        raise
+    results["seconds_training"] = trained - began
+    results["seconds"] = time.perf_counter() - began
+    checkpoint.write_atomically(out / "results.json", json.dumps(results, indent=1).encode())
+    echo(f"time      {results['seconds']:.0f} s, {trained - began:.0f} s of it training")
+    return results
+
+
+def _evaluated(
+    out: Path,
+    training: Training,
+    data: digits.Digits,
+    chosen: dict[str, Plan],
+    samples: int,
+    judge_steps: int,
+    echo: Echo,
+) -> dict[str, Any]:
+    """Sample, measure, write the pictures, and return the figures."""
     yardstick = _yardstick(data, judge_steps)
     model = load_model(out / "model")
     labels = torch.arange(samples) % digits.CLASSES
     measured = [measure(name, plan, model, yardstick, labels) for name, plan in chosen.items()]
-    drawn = {row.sampler: row.pixels for row in measured}["heun"]
-    _pictures(out, model, chosen["heun"], drawn, training.losses)
-    results = _results(model, recipe, yardstick, measured)
-    results["seconds_training"] = trained - began
-    results["seconds"] = time.perf_counter() - began
-    checkpoint.write_atomically(out / "results.json", json.dumps(results, indent=1).encode())
+    shown = next(row.pixels for row in measured if row.sampler == SHOWN)
+    _pictures(out, model, chosen[SHOWN], shown, training.losses)
     for line in _report(yardstick, measured, out):
         echo(line)
-    echo(
-        f"time      {results['seconds']:.0f} s, {results['seconds_training']:.0f} s of it training"
-    )
-    return results
+    return _results(model, training.recipe, yardstick, measured)
 
 
 def _yardstick(data: digits.Digits, judge_steps: int) -> Yardstick:
@@ -238,7 +258,8 @@ def _pictures(out: Path, model: Model, plan: Plan, drawn: Tensor, losses: list[f
                 model.denoiser(shown), plan, shape=model.shape, seeds=TRAJECTORY_DIGITS
             )
         ]
-    kept = [steps[i] for i in range(0, len(steps), max(1, len(steps) // TRAJECTORY_LEVELS))]
+    spaced = torch.linspace(0, len(steps) - 1, min(TRAJECTORY_LEVELS, len(steps))).long()
+    kept = [steps[i] for i in spaced.tolist()]
     sigmas, queries, denoised = zip(*kept, strict=True)
     pictures.write_trajectory(
         out / "trajectory.png", torch.stack(queries), torch.stack(denoised), sigmas

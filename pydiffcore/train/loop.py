@@ -41,7 +41,7 @@ class Recipe:
         ValueError: a count is below 1 or a share outside [0, 1).
     """
 
-    steps: int = 2000
+    steps: int = 1600
     batch: int = 128
     learning_rate: float = 2e-3
     warmup: int = 100

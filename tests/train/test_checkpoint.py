@@ -76,14 +76,14 @@ def test_altered_tensors(path):
     content = bytearray(file.read_bytes())
     content[-5] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ValueError, match="SHA-256 .* truncated or altered"):
+    with pytest.raises(ValueError, match=r"SHA-256 .* truncated or altered"):
         load(path)
 
 
 def test_altered_json(path):
     file = path.with_suffix(".json")
     file.write_text(file.read_text().replace("0.1", "0.2"))
-    with pytest.raises(ValueError, match="digest .* altered"):
+    with pytest.raises(ValueError, match=r"digest .* altered"):
         load(path)
 
 
