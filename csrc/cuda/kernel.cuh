@@ -5,10 +5,6 @@
 #include "draw_body.h"
 #include "row_body.h"
 
-#if defined(__USE_FAST_MATH__) || (defined(__CUDA_FTZ) && __CUDA_FTZ)
-#error "fast-math and flush-to-zero change the bits of the noise; build without them"
-#endif
-
 namespace pdc {
 namespace cuda {
 
