@@ -95,6 +95,7 @@ def trajectory(
         F = _output(model.network(state, labels[call], **model.condition), runner)
         yield Step(call, sigma, runner.query, F, plan)
         state = runner.advance(F, F_uncond)
+    runner.check()
     yield Step(plan.nfe, plan.sigma_final, state, None, plan)
 
 
@@ -173,7 +174,7 @@ def sample(
             )
             for step in steps:
                 report(number * plan.nfe + step.call)
-            results.append(step.x)
+            results.append(step.x if step.x.requires_grad else step.x.clone())  # frees the rest
     close()
     return torch.cat(results) if len(results) > 1 else results[0]
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the native kernels are handed is checked here, before any address leaves Python."""
+"""Checks of what runners and kernels are handed, before any address leaves Python."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -66,4 +67,40 @@ def overlap(a: Tensor, b: Tensor) -> bool:
         and b.data_ptr() < a.data_ptr() + a.nbytes
         and a.nbytes > 0
         and b.nbytes > 0
+    )
+
+
+def sizes(shape: Sequence[int]) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in shape)
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"shape is {tuple(shape)}, expected sizes of at least 0")
+    return sizes
+
+
+def choose(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    if value not in allowed:
+        raise TypeError(f"{name} is {value}, expected one of {', '.join(map(str, allowed))}")
+
+
+def checked_guidance(weights: Any, n: int, batch: int) -> NDArray[np.float64] | None:
+    if weights is None:
+        return None
+    array = np.asarray(weights, np.float64)
+    if array.shape not in ((n,), (n, batch)):
+        raise ValueError(
+            f"guidance has shape {array.shape}, expected ({n},) or ({n}, {batch}): one weight per "
+            "network call, or one per call and sample"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError("guidance holds a weight that is not finite")
+    return array
+
+
+def not_finite(
+    sigma: NDArray[np.float64], call: int, sample: int, seeds: Sequence[int]
+) -> FloatingPointError:
+    return FloatingPointError(
+        f"the network returned a value that is not finite at call {call} "
+        f"(sigma = {sigma[call]:.6g}), first in sample {sample} of {len(seeds)} "
+        f"(seed {seeds[sample]})"
     )

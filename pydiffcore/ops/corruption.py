@@ -55,6 +55,7 @@ def corrupt(
     Raises:
         TypeError: images or dtype of an unsupported kind.
         ValueError: sigma or seeds do not fit the batch, or sigma is not positive and finite.
+
     """
     if not isinstance(images, Tensor):
         raise TypeError(f"images is {type(images).__name__}, expected a torch.Tensor")
@@ -72,12 +73,12 @@ def corrupt(
     coefficients, label = _coefficients(levels, prediction)
     c_noise = torch.from_numpy(label.astype(np.float32)).to(images.device)
     stream = checked_word("stream", stream)
-    if images.device.type != "cpu":
+    if native.unsupported(images.device.type):
         return *_with_torch(images, coefficients, keys, stream, dtype), c_noise
     shape, B = images.shape, len(images)
     size = shape[1:].numel()
-    input = torch.empty(shape, dtype=dtype)
-    target = torch.empty(shape)
+    input = torch.empty(shape, dtype=dtype, device=images.device)
+    target = torch.empty(shape, device=images.device)
     native.corrupt(
         images.detach().contiguous().view(B, size), coefficients, keys,
         input.view(B, size), target.view(B, size), purpose=TRAINING, stream=stream,

@@ -12,7 +12,6 @@ A program is a table of rows bound to the tensors it updates in place; ``advance
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore import _core
+from pydiffcore.ops import cuda
 from pydiffcore.ops.checks import array, bounds, check_counts, check_tensor, overlap, weights
 
 __all__ = ["Program", "corrupt", "info", "normal", "program", "target", "unsupported"]
@@ -204,15 +204,15 @@ def _cuda_program(
     device = state.device
     host, offsets = _core.cuda_block(operands)
     block = torch.from_numpy(host).to(device)
-    guard = _guard(device)
+    guard = cuda.guard(device)
     with guard:
         launch = _core.cuda_program(
-            (state, input, block), operands, block.data_ptr(), _place(device, host_loop)
+            (state, input, block), operands, block.data_ptr(), cuda.place(device, host_loop)
         )
 
     def advance(row: int, F: int, unconditional: int, noise: int) -> int:
         with guard:
-            return int(launch(row, F, unconditional, noise, _stream(device)))
+            return int(launch(row, F, unconditional, noise, cuda.stream(device)))
 
     start = offsets["first_bad"]
     first_bad = block[start : start + 4 * state.shape[1]].view(torch.int32)
@@ -232,11 +232,11 @@ def normal(
     seeds = array("seeds", seeds, (len(out),), np.uint64)
     device, dtype = out.device, DTYPES[out.dtype]
     if out.is_cuda or host_loop:
-        keys = _upload(seeds.view(np.int64), device)
-        with _guard(device):
+        keys = cuda.upload(seeds.view(np.int64), device)
+        with cuda.guard(device):
             status = _core.cuda_normal(
                 out.data_ptr(), dtype, len(out), out.shape[1], keys.data_ptr(), purpose, stream,
-                _place(device, host_loop), _stream(device),
+                cuda.place(device, host_loop), cuda.stream(device),
             )  # fmt: skip
         return _done(status)
     target()
@@ -274,37 +274,16 @@ def corrupt(
         target_.data_ptr(),
     )  # fmt: skip
     if images.is_cuda or host_loop:
-        c, k = _upload(columns, device), _upload(keys.view(np.int64), device)
-        with _guard(device):
+        c, k = cuda.upload(columns, device), cuda.upload(keys.view(np.int64), device)
+        with cuda.guard(device):
             status = _core.cuda_corrupt(
                 *pointers, B, N, c.data_ptr(), k.data_ptr(), purpose, stream,
-                _place(device, host_loop), _stream(device),
+                cuda.place(device, host_loop), cuda.stream(device),
             )  # fmt: skip
     else:
         target()
         status = _core.corrupt(*pointers, N, columns, keys, purpose, stream)
     _done(status)
-
-
-def _place(device: torch.device, host_loop: tuple[int, int] | None) -> tuple[int, int, int]:
-    return (device.index, 0, 0) if host_loop is None else (-1, *host_loop)
-
-
-def _stream(device: torch.device) -> int:
-    return int(torch.cuda.current_stream(device).cuda_stream) if device.type == "cuda" else 0
-
-
-def _guard(device: torch.device) -> Any:
-    """Make a device current, without waking another one's context."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-def _upload(values: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy to a device without waiting for it."""
-    tensor = torch.from_numpy(np.array(values))
-    if device.type == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _done(status: int) -> None:

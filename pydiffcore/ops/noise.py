@@ -74,10 +74,12 @@ def normal(
         raise ValueError(f"shape is {tuple(shape)}, expected sizes of at least 0")
     if dtype not in native.IO_DTYPES:
         raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
-    out = torch.empty((len(keys), *sizes), dtype=dtype)
+    on = torch.device(device)
+    made = on if on.type == "cuda" and not native.unsupported("cuda") else torch.device("cpu")
+    out = torch.empty((len(keys), *sizes), dtype=dtype, device=made)
     flat = out.view(len(keys), sizes.numel())
     native.normal(flat, keys, checked_word("purpose", purpose), checked_word("stream", stream))
-    return out.to(device)
+    return out.to(on)
 
 
 def checked_seeds(seeds: Any) -> list[int]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore.ops import native
+from pydiffcore.ops.checks import checked_guidance, choose, not_finite, sizes
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
 from pydiffcore.ops.reference import ReferenceProgram
 from pydiffcore.ops.rows import fold
@@ -69,11 +70,11 @@ class Runner:
         if not self.seeds:
             raise ValueError("seeds is empty, expected one seed per sample")
         self.dtype, self.io_dtype = dtype, dtype if io_dtype is None else io_dtype
-        _choose("dtype", dtype, STATE_DTYPES)
-        _choose("io_dtype", self.io_dtype, IO_DTYPES)
-        self.shape = torch.Size((len(self.seeds), *_sizes(shape)))
+        choose("dtype", dtype, STATE_DTYPES)
+        choose("io_dtype", self.io_dtype, IO_DTYPES)
+        self.shape = torch.Size((len(self.seeds), *sizes(shape)))
         self.device = torch.device(device)
-        self.guidance = _checked_guidance(guidance, plan.nfe, len(self.seeds))
+        self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
         self.noise = self._checked_noise(noise)
         self.native = _pick_backend(backend, plan, self.device)
         self._unit_noise: bool | None = None
@@ -82,7 +83,8 @@ class Runner:
         self._reference: ReferenceProgram | None = None
         self._state = torch.empty((plan.registers, *self.shape), dtype=dtype, device=self.device)
         self._input = torch.empty(self.shape, dtype=self.io_dtype, device=self.device)
-        self.result = self._state[0]
+        self.result, self.device = self._state[0], self._state.device  # with its index
+        self._program: native.Program | None = None
 
     def start(self, x: Tensor | None = None) -> Tensor:
         """Run row 0 and return the first network input.
@@ -170,6 +172,15 @@ class Runner:
         noise = self._noise_row(self._row)
         pointer = 0 if noise is None else noise.data_ptr()
         return int(self._advance(self._row, F.data_ptr(), uncond, pointer))
+
+    def check(self) -> None:
+        """Raise where a row on a CUDA device read a value that was not finite; wait for it.
+
+        ``advance`` does not wait there; on the CPU it raises itself.
+        """
+        bad = None if self._program is None else self._program.status()
+        if bad is not None:
+            raise not_finite(self.plan.sigma, bad[0] - 1, bad[1], self.seeds)
 
     @property
     def query(self) -> Tensor:
@@ -261,11 +272,7 @@ class Runner:
         if status == 1 and F is not None:
             finite = torch.isfinite(F.detach()).reshape(len(self.seeds), -1).all(dim=1)
             sample = int((~finite).nonzero()[0])
-            raise FloatingPointError(
-                f"the network returned a value that is not finite at call {self._row - 1} "
-                f"(sigma = {self.plan.sigma[self._row - 1]:.6g}), first in sample {sample} "
-                f"of {len(self.seeds)} (seed {self.seeds[sample]})"
-            )
+            raise not_finite(self.plan.sigma, self._row - 1, sample, self.seeds)
         if status == 2:
             raise ValueError("F overlaps the runner's own tensors in part; return a new tensor")
         if status == 3:
@@ -281,18 +288,6 @@ def _not_started(*arguments: int) -> int:
     return 3
 
 
-def _sizes(shape: Sequence[int]) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in shape)
-    if any(size < 0 for size in sizes):
-        raise ValueError(f"shape is {tuple(shape)}, expected sizes of at least 0")
-    return sizes
-
-
-def _choose(name: str, value: Any, allowed: Sequence[Any]) -> None:
-    if value not in allowed:
-        raise TypeError(f"{name} is {value}, expected one of {', '.join(map(str, allowed))}")
-
-
 def _pick_backend(backend: str, plan: Plan, device: torch.device) -> bool:
     """Return whether the native kernels run; say why where they were asked for and cannot."""
     if backend not in ("auto", "native", "reference"):
@@ -303,17 +298,3 @@ def _pick_backend(backend: str, plan: Plan, device: torch.device) -> bool:
     if reason and backend == "native":
         raise RuntimeError(f"the native backend cannot run this plan: {reason}")
     return not reason
-
-
-def _checked_guidance(weights: Any, n: int, batch: int) -> NDArray[np.float64] | None:
-    if weights is None:
-        return None
-    array = np.asarray(weights, np.float64)
-    if array.shape not in ((n,), (n, batch)):
-        raise ValueError(
-            f"guidance has shape {array.shape}, expected ({n},) or ({n}, {batch}): one weight per "
-            "network call, or one per call and sample"
-        )
-    if not np.isfinite(array).all():
-        raise ValueError("guidance holds a weight that is not finite")
-    return array
