@@ -32,11 +32,10 @@ class ReferenceProgram:
         ``F`` is None in row 0; ``uncond`` is the unconditional output, or None; ``noise`` is the
         row's explicit draws [M, B, …], or None for the kernel's own noise.
         """
-        t, registers = self.rows, self.registers
-        dtype, device = registers[0].dtype, registers[0].device
+        t = self.rows
+        registers = self.registers[: int(t.registers_in[row])]  # the others may hold anything
+        dtype, device = self.registers[0].dtype, self.registers[0].device
         z = self._draws(row, noise, dtype, device)
-        if row == 0 and t.registers_in[0] == 0:
-            registers = []
         D = None
         if F is not None:
             F = F.to(dtype)
