@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def add_parser(commands: Any) -> None:
     add("--steps", type=int, default=20, metavar="N", help="steps per run, default 20")
     add("--batch", type=int, default=64, metavar="N", help="samples per network call, default 64")
     add("--seconds", type=float, default=30.0, metavar="S", help="time for all rounds, default 30")
+    add("--threads", type=int, metavar="N", help="of torch and our kernels, default: torch's own")
     add("--compile", action="store_true", help="add torch.compile of the plain rows")
     add("--process", metavar="NAME", help="of your network; default ddpm where discrete")
     add("--prediction", metavar="NAME", help="of your network; default denoised")
@@ -61,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
             f"--steps {args.steps}, --batch {args.batch}, --seconds {args.seconds}: expected at "
             "least 2, 1 and 0"
         )
+    if args.threads is not None:
+        set_threads(args.threads)
     samplers = [chosen("--samplers", SAMPLERS, name)[0] for name in args.samplers.split(",")]
     subjects = list(subjects_of(args))
     about = machine(args)
@@ -72,11 +76,31 @@ def run(args: argparse.Namespace) -> int:
         for sampler in samplers:
             rows += measured(args, subject, convention, levels, sampler, share)
     print(LEGEND)
+    for warning in warnings_of(about, rows):
+        print(f"warning  {warning}")
     if args.json:
         document = {"format": FORMAT, **about, "rows": rows}
         Path(args.json).write_text(json.dumps(document, indent=1) + "\n")
         print(f"written {args.json}")
     return 0
+
+
+def set_threads(count: int) -> None:
+    """Set the number of threads of torch, which our kernels follow."""
+    import torch
+
+    if count < 1:
+        raise ValueError(f"--threads is {count}, expected at least 1")
+    torch.set_num_threads(count)
+
+
+def warnings_of(about: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield why the figures may say little."""
+    load, processors = about["load_before"], about["processors"]
+    if load is not None and load > 0.5 * processors:
+        yield f"other work was running: load {load:.1f} on {processors} processors"
+    if any(row["repeats"] < 3 for row in rows):
+        yield "some rows had fewer than three rounds: give more --seconds"
 
 
 def measured(
@@ -103,6 +127,7 @@ def measured(
         batch=args.batch,
         device=torch.device(args.device),
         seconds=seconds,
+        own_noise=("torch.compile",) if plan.is_stochastic else (),
     )
     for timing in timings:
         print(line(sampler.__name__, plan.nfe, timing), flush=True)
@@ -198,6 +223,8 @@ def machine(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": str(device),
         "device_name": name,
+        "processors": os.cpu_count(),
+        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "machine": made_with(),
         "peers": versions(),
         "state": "float32",
@@ -234,7 +261,8 @@ LEGEND = """
 ms       a whole run: median and quartiles of interleaved rounds
 outside  share of the run spent outside the network
 × ours   its time over pydiffcore's in the same round: below 1 it is faster
-result   equal: as pydiffcore's to 1e-4 on the same initial state and noise"""
+result   equal: as pydiffcore's to 1e-4 on the same initial state and noise; own noise: compiled
+         code draws its own, so that its results are others"""
 
 
 def describe(subject: Subject, batch: int) -> str:
@@ -246,11 +274,16 @@ def describe(subject: Subject, batch: int) -> str:
 
 def line(sampler: str, nfe: int, timing: Timing) -> str:
     """Return a line of the table."""
+    from pydiffcore.cli.timing import OURS
+
     figures = timing.figures()
     seconds, outside = figures["seconds"], figures["outside_network"]["median"]
     spread = f"{1e3 * seconds['lower_quartile']:.3f}–{1e3 * seconds['upper_quartile']:.3f}"
-    result = "" if figures["difference"] is None else f"differs: {timing.difference:.1e}"
-    result = "equal" if result and timing.equal else result
+    result = "equal" if timing.equal else "own noise"
+    if timing.equal is False:
+        result = f"differs: {timing.difference:.1e}"
+    elif timing.who == OURS:
+        result = ""
     return (
         f"{sampler:<14}{nfe:>4}  {timing.who:<32}{1e3 * seconds['median']:>10.3f}{spread:>22}"
         f"{outside:>9.1%}{figures['times_pydiffcore']['median']:>8.2f}  {result}"

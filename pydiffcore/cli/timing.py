@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class Timing:
         seconds, outside: of each round, whole run and share outside the network.
         ratios: seconds over pydiffcore's of the same round.
         difference: largest difference from pydiffcore's result on the same initial state and
-            noise, over the largest value of that; NaN for pydiffcore itself.
+            noise, over the largest value of that; None where the noise cannot be the same.
         first: seconds of the first run, compilation included.
 
     """
@@ -64,13 +64,13 @@ class Timing:
     seconds: tuple[float, ...]
     outside: tuple[float, ...]
     ratios: tuple[float, ...]
-    difference: float
+    difference: float | None
     first: float
 
     @property
-    def equal(self) -> bool:
-        """Whether the result is pydiffcore's, within the tolerance."""
-        return self.who == OURS or self.difference <= TOLERANCE
+    def equal(self) -> bool | None:
+        """Whether the result is pydiffcore's, within the tolerance; None where it cannot be."""
+        return None if self.difference is None else self.difference <= TOLERANCE
 
     def figures(self) -> dict[str, Any]:
         """Return medians and quartiles, as JSON has them."""
@@ -81,7 +81,7 @@ class Timing:
             "times_pydiffcore": quartiles(self.ratios),
             "repeats": len(self.seconds),
             "first_run_seconds": self.first,
-            "difference": None if self.who == OURS else self.difference,
+            "difference": self.difference,
             "tolerance": TOLERANCE,
             "equal": self.equal,
         }
@@ -126,6 +126,7 @@ def compare(
     batch: int,
     device: torch.device,
     seconds: float,
+    own_noise: Collection[str] = (),
 ) -> list[Timing]:
     """Time pydiffcore and others in interleaved rounds, and compare what they return.
 
@@ -140,16 +141,20 @@ def compare(
         device: where it all runs.
         seconds: how long to go on.  Slow networks get three rounds within four times that, and
             one in any case.
+        own_noise: names of those whose noise is their own, so that results cannot be compared.
 
     """
     state = torch.Generator(device).manual_seed(1)
     x = plan.init_scale * torch.randn((batch, *subject.shape), generator=state, device=device)
     everybody: dict[str, Run] = {OURS: ours(subject, plan, generated=False), **runs}
     expected, _, _ = timed(ours(subject, plan, generated=True), subject.network, x)
-    firsts, differences = {}, {}
+    firsts: dict[str, float] = {}
+    differences: dict[str, float | None] = {}
     for who, run in everybody.items():
         result, firsts[who], _ = timed(run, subject.network, x)
-        differences[who] = float((result - expected).abs().max() / expected.abs().max())
+        comparable = who not in own_noise and (who != OURS or not plan.is_stochastic)
+        worst = float((result - expected).abs().max() / expected.abs().max())
+        differences[who] = worst if comparable else None
     rounds: list[dict[str, tuple[float, float]]] = []
     names, start = list(everybody), time.perf_counter()
     while not rounds or more(len(rounds), (time.perf_counter() - start) / max(seconds, 1e-3)):

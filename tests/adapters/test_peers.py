@@ -44,6 +44,16 @@ def test_eager(case, form):
     assert difference(ours, theirs) <= 1e-12
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile uses torch.jit
+@pytest.mark.parametrize("sampler", [samplers.euler, samplers.heun, samplers.dpmpp_2m])
+def test_compiled(sampler):
+    """Compiling takes tens of seconds."""
+    model = prediction.edm()
+    plan = pydiffcore.trace(sampler, levels.karras(5), model)
+    assert difference(*both(plan, model, eager.compiled(plan))) <= 1e-5
+
+
 def test_eager_needs_a_plan_without_clipping():
     plan = pydiffcore.trace(samplers.euler, levels.karras(3), clip=(-1, 1))
     with pytest.raises(ValueError, match="the plan clips"):

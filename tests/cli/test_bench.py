@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pydiffcore import levels, prediction, samplers, trace
+from pydiffcore.cli.bench import line, warnings_of
 from pydiffcore.cli.timing import OURS, Subject, compare, quartiles, timed
 
 TINY = ("--steps", "4", "--batch", "2", "--seconds", "0")
@@ -30,7 +31,7 @@ def test_built_in(run, tmp_path):
         assert (network, "dpmpp_2m", "eager, in place") in found
         assert (network, "dpmpp_2m", OURS) in found
     for row in document["rows"]:
-        assert row["equal"], row
+        assert row["equal"] or (row["equal"] is None and row["who"] == OURS), row
         assert row["nfe"] == 4
         assert row["upper_bound"] is (row["network"] == "stub")
         assert row["repeats"] >= 1
@@ -87,6 +88,7 @@ def test_checkpoint(run, checkpoint):
         (["--samplers", "euler-maruyama"], "process"),
         (["--steps", "1"], "--steps 1"),
         (["--batch", "0"], "--batch 0"),
+        (["--threads", "0"], "--threads is 0"),
         (["--seconds", "nan"], "--seconds nan"),
         (["--shape", "16,7", "--built-in", "unet"], "needs channels,height,width"),
         (["--prediction", "eps"], "are for your own network"),
@@ -103,9 +105,13 @@ def test_a_wrong_peer_is_said_to_differ():
     wrong = {"wrong": lambda network, x, generator: 1.01 * network(x, x[:, 0])}
     timings = compare(subject, plan, wrong, batch=2, device=torch.device("cpu"), seconds=0)
     assert [timing.who for timing in timings] == [OURS, "wrong"]
-    assert timings[0].equal
-    assert not timings[1].equal
+    assert [timing.equal for timing in timings] == [True, False]
     assert timings[1].figures()["equal"] is False
+    (_, other) = compare(
+        subject, plan, wrong, batch=2, device=torch.device("cpu"), seconds=0, own_noise=["wrong"]
+    )
+    assert other.equal is None
+    assert "own noise" in line("euler", 3, other)
 
 
 def test_time_inside_the_network_is_counted():
@@ -120,6 +126,14 @@ def test_time_inside_the_network_is_counted():
     assert torch.equal(result, torch.ones(3))
     assert len(calls) == 2
     assert 0 < inside < seconds
+
+
+def test_warnings():
+    quiet, busy = ({"load_before": load, "processors": 2} for load in (0.3, 3.0))
+    assert list(warnings_of(quiet, [{"repeats": 3}])) == []
+    assert "load 3.0 on 2 processors" in next(warnings_of(busy, []))
+    assert "fewer than three rounds" in next(warnings_of(quiet, [{"repeats": 2}]))
+    assert list(warnings_of({"load_before": None, "processors": 2}, [])) == []
 
 
 def test_quartiles():

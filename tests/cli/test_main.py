@@ -142,3 +142,39 @@ def made_of(text):
 def test_arguments_that_fit_nothing(text, message):
     with pytest.raises(ValueError, match=message):
         made_of(text)
+
+
+def test_quickstart_passes_its_arguments_on(run, monkeypatch):
+    from pydiffcore.cli import quickstart
+    from pydiffcore.train import Recipe
+
+    calls = []
+    monkeypatch.setattr(quickstart, "quickstart", lambda *a, **k: calls.append((a, k)))
+    assert run("quickstart")[0] == 0
+    given = ("--out", "d", "--seed", "3", "--steps", "5", "--samples", "800", "--nfe", "9")
+    assert run("quickstart", *given, "--resume")[0] == 0
+    assert calls == [
+        (
+            ("runs/quickstart",),
+            {"recipe": Recipe(), "samples": 1000, "nfe": 35, "resume": False},
+        ),
+        (("d",), {"recipe": Recipe(seed=3, steps=5), "samples": 800, "nfe": 9, "resume": True}),
+    ]
+
+
+def test_a_quickstart_that_was_stopped(run, monkeypatch):
+    """It saves its work and leaves with the signal's own code."""
+    from pydiffcore.cli import quickstart
+
+    def stopped(*args, **kwargs):
+        raise SystemExit(130)
+
+    monkeypatch.setattr(quickstart, "quickstart", stopped)
+    assert run("quickstart")[0] == 130
+
+
+def test_quickstart_refuses(refused, tmp_path):
+    assert "steps is 0" in refused("quickstart", "--out", tmp_path, "--steps", "0")
+    assert "nfe is 4" in refused("quickstart", "--out", tmp_path, "--nfe", "4")
+    assert "samples is 10" in refused("quickstart", "--out", tmp_path, "--samples", "10")
+    assert "no such checkpoint" in refused("quickstart", "--out", tmp_path, "--resume")
