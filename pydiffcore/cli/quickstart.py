@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 import pydiffcore
 from pydiffcore.cli import pictures
@@ -242,7 +243,8 @@ def _bar(steps: int, done: int) -> Iterator[Callable[[float], None]]:
 
 def _pictures(out: Path, model: Model, plan: Plan, drawn: Tensor, losses: list[float]) -> None:
     """Write the grid (a row per digit), one trajectory and the loss curve."""
-    by_digit = drawn.unflatten(0, (-1, digits.CLASSES)).transpose(0, 1)
+    apart = functional.pad(drawn, (1, 1, 1, 1))  # digits fill their pixels to the edge
+    by_digit = apart.unflatten(0, (-1, digits.CLASSES)).transpose(0, 1)
     pictures.write_grid(
         out / "samples.png",
         by_digit[:, :GRID_COLUMNS].flatten(0, 1),
