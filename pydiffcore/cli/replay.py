@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,12 @@ def add_parser(commands: Any) -> None:
     add("image", help="a PNG or NPZ file of pydiffcore sample")
     add("--out", metavar="PATH", help="write the new drawing, PNG or NPZ as the original is")
     add("--checkpoint", metavar="PATH", help="where the checkpoint is now")
+    add(
+        "--network",
+        metavar="MODULE:FUNCTION",
+        help="the network, where it is not in this directory",
+    )
+    add("--device", help="default: the one of then")
     add("--show", action="store_true", help="print what the file says about itself, and stop")
     add(
         "--progress", action=argparse.BooleanOptionalAction,
@@ -49,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
         print(saved.plan)
         print(saved.drawing.text())
         return 0
-    source = reopened(args, saved.drawing)
-    notes = changed(saved.drawing, source, machine())
-    samples = draw(saved.drawing, saved.plan, source, shows_progress(args.progress))
+    drawing = replace(saved.drawing, device=args.device or saved.drawing.device)
+    source = reopened(args, drawing)
+    notes = changed(saved.drawing, source, {**machine(), "device": drawing.device})
+    samples = draw(drawing, saved.plan, source, shows_progress(args.progress))
     array = samples.numpy() if saved.frame is None else files.framed(samples, saved.frame)
     difference = compared(saved.array, array)
     print(f"{args.image}: {difference or 'identical, every value'}")
@@ -59,16 +67,30 @@ def run(args: argparse.Namespace) -> int:
         print(note)
     if args.out:
         frame = saved.frame or files.Frame(-1.0, 1.0, 1, 1, ())
-        print(files.save(args.out, samples, saved.drawing, saved.plan, frame))
+        print(files.save(args.out, samples, drawing, saved.plan, frame))
     return 1 if difference else 0
 
 
 def reopened(args: argparse.Namespace, drawing: Drawing) -> Source:
-    """Open the network that the drawing names, or the one that took its place."""
-    from pydiffcore.cli.source import open_source
+    """Open the network that the drawing names, or the one that took its place.
 
-    where = {"checkpoint": args.checkpoint} if args.checkpoint else drawing.network
-    return open_source(where, drawing.device)
+    A picture can come from anybody, so that it may name only code of the working directory.
+    """
+    from pydiffcore.cli.source import is_local, open_source
+
+    if args.checkpoint and args.network:
+        raise ValueError("expected --checkpoint or --network, not both")
+    if args.checkpoint:
+        return open_source({"checkpoint": args.checkpoint}, drawing.device)
+    if args.network:
+        return open_source({"function": args.network}, drawing.device)
+    function = drawing.network.get("function")
+    if function is not None and not is_local(function):
+        raise ValueError(
+            f"{args.image} names the network {function}, which is not in this directory: "
+            f"give --network {function} if you trust it"
+        )
+    return open_source(drawing.network, drawing.device)
 
 
 def changed(drawing: Drawing, source: Source, now: dict[str, Any]) -> list[str]:
@@ -76,7 +98,7 @@ def changed(drawing: Drawing, source: Source, now: dict[str, Any]) -> list[str]:
     notes = []
     if source.where.get("sha256") != drawing.network.get("sha256"):
         notes.append("the network's file is not the one of then: its SHA-256 differs")
-    for name, then in drawing.made_with.items():
+    for name, then in {**drawing.made_with, "device": drawing.device}.items():
         if now.get(name) != then:
             notes.append(f"{name} was {then}, is {now.get(name)}")
     return notes or ["network file, versions and threads are those of then"]

@@ -100,15 +100,10 @@ def run(args: argparse.Namespace) -> int:
 
 def opened(args: argparse.Namespace) -> Source:
     """Return the network that the arguments name."""
-    import torch
-
     from pydiffcore.cli.source import open_source
 
     if (args.checkpoint is None) == (args.network is None):
         raise ValueError("expected one of: a checkpoint, or --network module:function")
-    device = torch.device(args.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"--device is {args.device}, but torch finds no CUDA device")
     if args.checkpoint is not None:
         return open_source({"checkpoint": args.checkpoint}, args.device)
     return open_source({"function": args.network}, args.device)

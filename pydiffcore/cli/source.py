@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import json
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydiffcore.denoiser import Denoiser
 
-__all__ = ["Source", "open_source", "takes"]
+__all__ = ["Source", "is_local", "open_source", "takes"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ def open_source(where: Mapping[str, str], device: str = "cpu") -> Source:
         device: where its weights are put, if it has any.
 
     """
+    import torch
+
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"--device is {device}, but torch finds no CUDA device")
     given = where.get("checkpoint")
     source = _checkpoint(given) if given else _function(where["function"])
     network: Any = source.network
@@ -100,8 +105,7 @@ def _function(name: str) -> Source:
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         raise ValueError(f"--network is {name!r}, expected module:function")
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does
+    search_here()
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -113,6 +117,24 @@ def _function(name: str) -> Source:
     if getattr(module, "__file__", None):
         where |= {"source": str(module.__file__), "sha256": _sha256(Path(str(module.__file__)))}
     return Source(model, None, None, where)
+
+
+def search_here() -> None:
+    """Let modules of the working directory be imported, as ``python -m`` does."""
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+
+
+def is_local(name: str) -> bool:
+    """Whether the module of ``module:function`` is a file below the working directory."""
+    search_here()
+    try:
+        found = importlib.util.find_spec(name.partition(":")[0].partition(".")[0])
+    except (ImportError, ValueError):
+        return False
+    if found is None or not found.has_location:  # "frozen" and "built-in" are no paths
+        return False
+    return Path(str(found.origin)).resolve().is_relative_to(Path.cwd().resolve())
 
 
 def _model(name: str, found: Any) -> Any:

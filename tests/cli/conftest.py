@@ -51,7 +51,7 @@ number = 3
 '''
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     """Tiny networks are fastest on one thread, by far where the processors are shared."""
     before = torch.get_num_threads()

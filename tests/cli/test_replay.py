@@ -5,9 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, PngImagePlugin
 
 from pydiffcore.cli.pictures import COMPRESSED_LIMIT
+from pydiffcore.cli.source import is_local
 
 HEUN = ("--sampler", "heun:churn=8", "--steps", "4")
 
@@ -105,6 +107,35 @@ def test_moved_checkpoint(run, refused, checkpoint, tmp_path):
     here.rename(there)
     assert "there is no such checkpoint" in refused("replay", image)
     assert run("replay", image, "--checkpoint", there)[0] == 0
+
+
+def test_a_picture_cannot_run_code_from_elsewhere(run, refused, place, monkeypatch):
+    run("sample", "--network", "mine:D", "--shape", "1,4,4", *HEUN)
+    with Image.open("samples.png") as image:
+        image.load()
+        pixels, texts = np.array(image), dict(image.info)
+    metadata = PngImagePlugin.PngInfo()
+    for key, text in texts.items():
+        metadata.add_itxt(key, text.replace("mine:D", "os:getcwd"))
+    Image.fromarray(pixels).save("samples.png", pnginfo=metadata)
+    assert "give --network os:getcwd if you trust it" in refused("replay", "samples.png")
+    assert run("replay", "samples.png", "--network", "mine:D")[0] == 0
+    assert "not both" in refused(
+        "replay", "samples.png", "--network", "mine:D", "--checkpoint", "x"
+    )
+
+
+def test_is_local(place):
+    assert is_local("mine:D")
+    assert not is_local("os:getcwd")
+    assert not is_local("nothing.here:f")
+    assert not is_local(":f")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_no_cuda(run, refused, place):
+    run("sample", "--network", "mine:D", "--shape", "1,4,4", *HEUN)
+    assert "no CUDA device" in refused("replay", "samples.png", "--device", "cuda")
 
 
 def test_files_that_say_nothing(refused, tmp_path):
