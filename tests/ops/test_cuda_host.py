@@ -6,74 +6,11 @@ import native_battery as battery
 import numpy as np
 import pytest
 import torch
+from cuda_battery import DTYPES, ROWS, STATES, corruptions, normals, plan, runs, same
 
 from pydiffcore.ops import native
 
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
-STATES = [torch.float32, torch.float64]
 GRIDS = [(1, 1), (1, 32), (3, 7), (2, 256), (70, 5)]
-ROWS = 4
-CANARY = 77.0
-
-
-def plan(rng, K, M, B, *, clip=None, guided=None):
-    """ROWS rows with random numbers of registers and draws; row 0 starts from noise alone."""
-    one = battery.table(rng, K, M, B, clip, guided is not None)
-    table = {
-        name: np.concatenate([np.asarray(value)] * (ROWS // 2))
-        for name, value in one.items()
-        if name not in ("clip", "guidance")
-    }
-    for name in ("A", "f", "d", "S", "c_in", "c_skip", "c_out"):
-        table[name] = rng.normal(size=table[name].shape)
-    table["stream"] = rng.integers(0, 2**32, (ROWS, M)).astype(np.uint32)
-    table["registers_in"] = rng.integers(1, K + 1, ROWS)
-    table["registers_in"][0] = 0 if M else 1
-    table["registers_out"] = rng.integers(1, K + 1, ROWS)
-    table["draws"] = rng.integers(0, M + 1, ROWS)
-    table["draws"][0] = M
-    table["c_in"][-1] = 0.0
-    shape = {None: None, "row": (ROWS,), "sample": (ROWS, B)}[guided]
-    weights = None if shape is None else rng.normal(size=shape)
-    return {**table, "clip": clip, "guidance": weights}
-
-
-def placed(values, offset):
-    """A copy of a tensor inside a larger one, `offset` elements off its alignment."""
-    memory = torch.full((values.numel() + 16,), CANARY, dtype=values.dtype)
-    view = memory[offset : offset + values.numel()].view(values.shape)
-    view.copy_(values)
-    return memory, view
-
-
-def runs(rng, shape, state_dtype, io, K, M, *, grid, offset=0, noise=False, **options):
-    """The memory that a CPU program and a host-run one leave after all rows, row by row."""
-    B = shape[0]
-    table, seeds = plan(rng, K, M, B, **options), battery.seeds_of(rng, B)
-    first = battery.tensor(rng, (K, *shape), state_dtype)
-    outputs = [battery.tensor(rng, shape, io) for _ in range(2 * ROWS)]
-    draws = battery.tensor(rng, (M, *shape), state_dtype)
-    for loop in (None, grid):
-        state_memory, state = placed(first, offset)
-        input_memory, input = placed(torch.zeros(shape, dtype=io), offset)
-        program = native.program(**table, state=state, input=input, seeds=seeds, host_loop=loop)
-        memory = []
-        for row in range(ROWS):
-            F, u = (placed(x, offset)[1] for x in outputs[2 * row : 2 * row + 2])
-            z = placed(draws, offset)[1]
-            guided = row > 0 and options.get("guided")
-            status = program.advance(
-                row, F.data_ptr() if row else 0, u.data_ptr() if guided else 0,
-                z.data_ptr() if noise else 0,
-            )  # fmt: skip
-            assert status == 0
-            memory += [state_memory.clone(), input_memory.clone()]
-        yield memory
-
-
-def same(pair):
-    cpu, host = pair
-    return all(torch.equal(a, b) for a, b in zip(cpu, host, strict=True))
 
 
 @pytest.mark.parametrize("io", DTYPES)
@@ -207,40 +144,21 @@ def test_a_block_takes_other_seeds_and_another_plan():
 def test_normals(dtype, grid):
     rng = np.random.default_rng(0)
     shapes = [(1, 1), (300, 2), (70, 3), (40, 5), (9, 112), (2, 513), (1, 4099), (0, 4), (4, 0)]
-    for B, N in shapes:
-        seeds = battery.seeds_of(rng, B)
+    for shape in shapes:
         for offset in (0, 1):
-            values = torch.zeros(B, N, dtype=dtype)
-            (cpu_memory, cpu), (memory, out) = placed(values, offset), placed(values, offset)
-            native.normal(cpu, seeds, 3, 5)
-            native.normal(out, seeds, 3, 5, host_loop=grid)
-            assert torch.equal(memory, cpu_memory)
+            assert same(normals(rng, shape, dtype, grid=grid, offset=offset))
 
 
 def test_ten_million_normals():
-    seeds = battery.seeds_of(np.random.default_rng(0), 10)
-    cpu, out = torch.empty(10, 10**6), torch.empty(10, 10**6)
-    native.normal(cpu, seeds, 1, 2)
-    native.normal(out, seeds, 1, 2, host_loop=(528, 256))
-    assert torch.equal(out, cpu)
+    rng = np.random.default_rng(0)
+    assert same(normals(rng, (10, 10**6), torch.float32, grid=(528, 256)))
 
 
 @pytest.mark.parametrize("images", [*DTYPES, torch.uint8])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_corruption(images, dtype):
     rng = np.random.default_rng(0)
-    for (B, N), grid in zip([(1, 1), (300, 2), (3, 112), (2, 513), (3, 64)], GRIDS, strict=True):
-        seeds, c = battery.seeds_of(rng, B), rng.normal(size=(B, 4)).astype(np.float32)
-        pixels = torch.from_numpy(rng.integers(0, 256, (B, N)).astype(np.uint8))
-        x0 = pixels if images == torch.uint8 else battery.tensor(rng, (B, N), images)
+    shapes = [(1, 1), (300, 2), (3, 112), (2, 513), (3, 64)]
+    for shape, grid in zip(shapes, GRIDS, strict=True):
         for offset in (0, 1):
-            memory = []
-            for loop in (None, grid):
-                input_memory, input = placed(torch.zeros(B, N, dtype=dtype), offset)
-                target_memory, target = placed(torch.zeros(B, N), offset)
-                native.corrupt(
-                    placed(x0, offset)[1], c, seeds, input, target, purpose=2, stream=7,
-                    host_loop=loop,
-                )  # fmt: skip
-                memory.append((input_memory, target_memory))
-            assert same(memory)
+            assert same(corruptions(rng, shape, images, dtype, grid=grid, offset=offset))

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""On a CUDA device: the bits of the CPU, no waiting, no allocation, any stream, replayed graphs."""
+
+import cuda_battery
+import native_battery as battery
+import numpy as np
+import pytest
+import torch
+from cuda_battery import DTYPES, ROWS, STATES, corruptions, normals, plan, runs, same
+
+import pydiffcore
+from pydiffcore import levels, prediction, samplers
+from pydiffcore.ops import native
+from pydiffcore.ops.noise import normal
+from pydiffcore.ops.runner import Runner
+
+REASON = native.unsupported("cuda") or (
+    "" if torch.cuda.is_available() else "this torch sees no CUDA device"
+)
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(bool(REASON), reason=REASON or "no device"),
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode"),
+]
+
+SHAPE, SEEDS = (3, 16, 16), list(range(100, 108))
+SAMPLERS = [samplers.heun, samplers.ancestral, samplers.dpmpp_2m]
+
+
+def traced(sampler, n=6):
+    return pydiffcore.trace(sampler, levels.karras(n), prediction=prediction.edm())
+
+
+def network(x, c_noise=None):
+    """Exact products and sums alone, so that every device agrees on F."""
+    return 0.5 * x + 0.25
+
+
+@pytest.fixture
+def no_sync():
+    """Make every wait for the device an error."""
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    yield
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bits_of_normals(dtype):
+    rng = np.random.default_rng(0)
+    shapes = [(1, 1), (300, 2), (70, 3), (40, 5), (9, 112), (2, 513), (3, 70001), (0, 4), (4, 0)]
+    for shape in shapes:
+        for offset in (0, 1, 2):
+            assert same(normals(rng, shape, dtype, device="cuda", offset=offset))
+
+
+def test_ten_million_normals():
+    assert same(normals(np.random.default_rng(0), (10, 10**6), torch.float32, device="cuda"))
+
+
+@pytest.mark.parametrize("io", DTYPES)
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("K", [1, 2, 3, 4, 5, 8])
+def test_bits_of_rows(io, state, K):
+    rng = np.random.default_rng(K)
+    for M in range(3):
+        for clip in (None, (-0.5, 0.75)):
+            for guided in (None, "row", "sample"):
+                shape = (int(rng.integers(1, 5)), int(rng.integers(1, 3000)))
+                options = {"clip": clip, "guided": guided, "noise": bool(rng.integers(2))}
+                assert same(runs(rng, shape, state, io, K, M, device="cuda", **options))
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (1, 1), (700, 2), (64, 112), (3, 65537)])
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_bits_of_sizes_and_unaligned_memory(shape, offset):
+    rng = np.random.default_rng(0)
+    for io in DTYPES:
+        assert same(runs(rng, shape, torch.float32, io, 2, 1, device="cuda", offset=offset))
+
+
+@pytest.mark.parametrize("images", [*DTYPES, torch.uint8])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bits_of_corruption(images, dtype):
+    rng = np.random.default_rng(0)
+    for shape in [(1, 1), (300, 2), (3, 112), (2, 513)]:
+        assert same(corruptions(rng, shape, images, dtype, device="cuda"))
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("dtype", STATES)
+def test_bits_of_samples(sampler, dtype):
+    model = pydiffcore.Denoiser(network, prediction.edm())
+    arguments = {"shape": SHAPE, "seeds": SEEDS, "dtype": dtype, "backend": "native"}
+    cpu = pydiffcore.sample(model, traced(sampler), **arguments)
+    cuda = pydiffcore.sample(model, traced(sampler), device="cuda", **arguments)
+    assert torch.equal(cuda.cpu(), cpu)
+
+
+@pytest.mark.parametrize("io", [torch.float32, torch.bfloat16])
+def test_the_loop_waits_for_nothing(io, no_sync):
+    plan = traced(samplers.ancestral)
+    torch.cuda.set_sync_debug_mode("default")
+    runner = Runner(plan, SHAPE, SEEDS, io_dtype=io, device="cuda", backend="native")
+    runner.start()  # uploads the table
+    torch.cuda.set_sync_debug_mode("error")
+    state = runner.start()
+    for _ in range(plan.nfe):
+        state = runner.advance(network(state))
+    torch.cuda.set_sync_debug_mode("default")
+    runner.check()
+    assert torch.isfinite(state).all()
+
+
+def test_noise_and_corruption_wait_for_nothing(no_sync):
+    out = torch.empty(8, 64, device="cuda")
+    native.normal(out, np.arange(8, dtype=np.uint64), 1, 2)
+    images = torch.zeros(8, 64, dtype=torch.uint8, device="cuda")
+    coefficients = np.ones((8, 4), np.float32)
+    seeds = np.arange(8, dtype=np.uint64)
+    native.corrupt(images, coefficients, seeds, out, torch.empty_like(out), purpose=2, stream=0)
+
+
+def test_the_loop_allocates_nothing():
+    plan = traced(samplers.ancestral)
+    runner = Runner(plan, SHAPE, SEEDS, device="cuda", backend="native")
+    F = torch.zeros(len(SEEDS), *SHAPE, device="cuda")
+    runner.start()
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    runner.start()
+    for _ in range(plan.nfe):
+        runner.advance(F)
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
+
+
+def test_a_side_stream():
+    plan, shape = traced(samplers.heun), (3, 256, 256)
+    expected = pydiffcore.sample(
+        pydiffcore.Denoiser(network, prediction.edm()), plan, shape=shape, seeds=SEEDS
+    )
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):
+        torch.cuda._sleep(10**7)  # a launch on another stream would overtake this
+        runner = Runner(plan, shape, SEEDS, device="cuda", backend="native")
+        state = runner.start()
+        for _ in range(plan.nfe):
+            state = runner.advance(network(state))
+    side.synchronize()
+    assert torch.equal(state.cpu(), expected)
+
+
+def test_the_first_output_that_is_not_finite_is_named():
+    plan = traced(samplers.euler)
+    runner = Runner(plan, SHAPE, SEEDS, device="cuda", backend="native")
+    state = runner.start()
+    for call in range(plan.nfe):
+        F = network(state)
+        if call >= 2:
+            F[5, 0, 0, 0] = float("nan")
+        state = runner.advance(F)
+    with pytest.raises(FloatingPointError, match=r"call 2 .* sample 5 .*seed 105"):
+        runner.check()
+    runner.start()
+    runner.check()
+
+
+def test_one_captured_row_replays_as_all_rows():
+    """The row comes from the counter, seeds and coefficients from memory: no capture anew."""
+    rng, shape = np.random.default_rng(0), (3, 40)
+    tables = [plan(rng, 2, 1, 3) for _ in range(2)]
+    first = battery.tensor(rng, (2, *shape), torch.float32)
+    F = battery.tensor(rng, shape, torch.float32)
+    seeds = [battery.seeds_of(rng, 3) for _ in range(2)]
+    state, input, F_cuda = first.cuda(), torch.zeros(shape).cuda(), F.cuda()
+
+    def bind(number, state, input):
+        return native.program(**tables[number], seeds=seeds[number], state=state, input=input)
+
+    on_device, other = bind(0, state, input), bind(1, state.clone(), input.clone())
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        on_device.advance(-1, F_cuda.data_ptr(), 0, 0)
+    for number in range(2):
+        if number:
+            on_device.block.copy_(other.block)
+        state.copy_(first)
+        cpu = bind(number, first.clone(), torch.zeros(shape))
+        for row in range(ROWS):
+            graph.replay()
+            assert cpu.advance(row, F.data_ptr(), 0, 0) == 0
+            assert torch.equal(state.cpu(), cpu.state)
+
+
+def test_errors_carry_cudas_words():
+    with pytest.raises(RuntimeError, match="cudaError"):
+        native._core.cuda_normal(0, 0, 1, 1, 0, 0, 0, (torch.cuda.device_count(), 0, 0), 0)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="this machine has one CUDA device")
+def test_a_device_that_is_not_current():
+    z = normal(SEEDS, SHAPE, purpose=1, device="cuda:1")
+    assert torch.equal(z.cpu(), normal(SEEDS, SHAPE, purpose=1))
+    assert torch.cuda.current_device() == 0
+    assert same(
+        cuda_battery.runs(np.random.default_rng(0), (3, 70), torch.float32, torch.float32, 2, 1,
+                          device="cuda:1")
+    )  # fmt: skip
