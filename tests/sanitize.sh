@@ -32,6 +32,11 @@ from pydiffcore.ops import native
 assert native.info()["library"].startswith("'"$work"'"), native.info()
 assert b"__asan_report" in open(native.info()["library"], "rb").read()
 print(*native.info()["targets"])')
+check() {
+  LD_PRELOAD="$preload" "$python" -S -m pytest -q -p no:cacheprovider -k "not every_target" \
+    -c "$root/pyproject.toml" --rootdir="$root" "$@"
+}
+
 for target in $targets; do
   if ! PYDIFFCORE_TARGET=$target LD_PRELOAD="$preload" "$python" -S -c '
 from pydiffcore.ops import native
@@ -40,8 +45,8 @@ native.target()' 2>/dev/null; then
     continue
   fi
   echo "sanitize: $target"
-  PYDIFFCORE_TARGET=$target LD_PRELOAD="$preload" "$python" -S -m pytest -q -p no:cacheprovider \
-    -c "$root/pyproject.toml" --rootdir="$root" \
-    "$root"/tests/ops/test_{native,noise,corruption}.py
+  PYDIFFCORE_TARGET=$target check "$root"/tests/ops/test_{native,noise,corruption}.py
 done
+echo "sanitize: the CUDA kernels' bodies on the host"
+check "$root/tests/ops/test_cuda_host.py"
 echo "sanitize: no report"
