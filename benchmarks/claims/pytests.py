@@ -47,8 +47,9 @@ def run(ids: Sequence[str], *options: str) -> Outcome:
     bad = [case.get("name", "?") for case in cases if _has(case, "failure", "error")]
     skipped = sum(_has(case, "skipped") for case in cases)
     if done.returncode and not bad:
-        bad = [f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-300:]}"]
-    return Outcome(len(cases) - len(bad) - skipped, skipped, tuple(bad))
+        return Outcome(0, 0, (f"pytest ended with {done.returncode}: {done.stdout[-300:]}",))
+    passed = len(cases) - len(bad) - skipped
+    return Outcome(passed, skipped, tuple(bad) if passed else (*bad, "no test passed"))
 
 
 def _has(case: ElementTree.Element, *tags: str) -> bool:
