@@ -36,8 +36,12 @@ def plan(rng, K, M, B, *, clip=None, guided=None):
     return {**table, "clip": clip, "guidance": weights}
 
 
-def placed(values, offset, device="cpu"):
-    """A copy of a tensor inside a larger one, `offset` elements off its alignment."""
+def placed(values, name, offset, device="cpu"):
+    """A copy of a tensor inside a larger one, `offset` elements off its alignment.
+
+    offset: a number, or one for the tensor of this name in a dictionary.
+    """
+    offset = offset if isinstance(offset, int) else offset.get(name, 0)
     memory = torch.full((values.numel() + 16,), CANARY, dtype=values.dtype, device=device)
     view = memory[offset : offset + values.numel()].view(values.shape)
     view.copy_(values)
@@ -51,14 +55,17 @@ def runs(rng, shape, state_dtype, io, K, M, *, device="cpu", grid=None, offset=0
     first = battery.tensor(rng, (K, *shape), state_dtype)
     outputs = [battery.tensor(rng, shape, io) for _ in range(2 * ROWS)]
     draws = battery.tensor(rng, (M, *shape), state_dtype)
+    for tensor in (*outputs, draws):
+        tensor.masked_fill_(torch.from_numpy(rng.random(tensor.shape) < 0.2), -0.0)
     for side, loop in (("cpu", None), (device, grid)):
-        state_memory, state = placed(first, offset, side)
-        input_memory, input = placed(torch.zeros(shape, dtype=io), offset, side)
-        z = placed(draws, offset, side)[1]
+        state_memory, state = placed(first, "state", offset, side)
+        input_memory, input = placed(torch.zeros(shape, dtype=io), "input", offset, side)
+        z = placed(draws, "noise", offset, side)[1]
         program = native.program(**table, state=state, input=input, seeds=seeds, host_loop=loop)
         memory = []
         for row in range(ROWS):
-            F, u = (placed(x, offset, side)[1] for x in outputs[2 * row : 2 * row + 2])
+            F = placed(outputs[2 * row], "F", offset, side)[1]
+            u = placed(outputs[2 * row + 1], "unconditional", offset, side)[1]
             guided = row > 0 and options.get("guided")
             status = program.advance(
                 row, F.data_ptr() if row else 0, u.data_ptr() if guided else 0,
@@ -73,7 +80,7 @@ def normals(rng, shape, dtype, *, device="cpu", grid=None, offset=0):
     """Yield the memory of normals from both sides."""
     seeds = battery.seeds_of(rng, shape[0])
     for side, loop in (("cpu", None), (device, grid)):
-        memory, out = placed(torch.zeros(shape, dtype=dtype), offset, side)
+        memory, out = placed(torch.zeros(shape, dtype=dtype), "out", offset, side)
         native.normal(out, seeds, 3, 5, host_loop=loop)
         yield [memory.cpu()]
 
@@ -84,10 +91,10 @@ def corruptions(rng, shape, images, dtype, *, device="cpu", grid=None, offset=0)
     pixels = torch.from_numpy(rng.integers(0, 256, shape).astype(np.uint8))
     x0 = pixels if images == torch.uint8 else battery.tensor(rng, shape, images)
     for side, loop in (("cpu", None), (device, grid)):
-        input_memory, input = placed(torch.zeros(shape, dtype=dtype), offset, side)
-        target_memory, target = placed(torch.zeros(shape), offset, side)
+        input_memory, input = placed(torch.zeros(shape, dtype=dtype), "input", offset, side)
+        target_memory, target = placed(torch.zeros(shape), "target", offset, side)
         native.corrupt(
-            placed(x0, offset, side)[1], c, seeds, input, target, purpose=2, stream=7,
+            placed(x0, "images", offset, side)[1], c, seeds, input, target, purpose=2, stream=7,
             host_loop=loop,
         )  # fmt: skip
         yield [input_memory.cpu(), target_memory.cpu()]
@@ -95,4 +102,5 @@ def corruptions(rng, shape, images, dtype, *, device="cpu", grid=None, offset=0)
 
 def same(sides):
     cpu, other = sides
-    return all(torch.equal(a, b) for a, b in zip(cpu, other, strict=True))
+    bits = [[memory.view(torch.uint8) for memory in side] for side in (cpu, other)]
+    return all(torch.equal(a, b) for a, b in zip(*bits, strict=True))

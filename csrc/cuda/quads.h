@@ -70,6 +70,12 @@ template <>
 struct Packed<4> {
   using type = unsigned int;
 };
+#else
+// As a device would.
+template <class E>
+PDC_HD void fault_unless_aligned(const E* address) {
+  if (reinterpret_cast<uintptr_t>(address) % alignof(Quad<E>)) __builtin_trap();
+}
 #endif
 
 // The compiler splits the copy of a structure into elements and does not always join them again,
@@ -86,6 +92,7 @@ PDC_HD Quad<E> load_whole(const E* from) {
   memcpy(&q, words, sizeof q);
   return q;
 #else
+  fault_unless_aligned<E>(from);
   return *reinterpret_cast<const Quad<E>*>(from);
 #endif
 }
@@ -99,6 +106,7 @@ PDC_HD void store_whole(E* to, const Quad<E>& q) {
   PDC_UNROLL
   for (int i = 0; i < count; ++i) __stwb(reinterpret_cast<Words*>(to) + i, words[i]);
 #else
+  fault_unless_aligned<E>(to);
   *reinterpret_cast<Quad<E>*>(to) = q;
 #endif
 }

@@ -54,6 +54,14 @@ def test_unaligned_memory(offset, io, state):
         assert same(runs(rng, (3, 64), state, io, 2, 2, **options))
 
 
+@pytest.mark.parametrize("name", ["state", "input", "F", "unconditional", "noise"])
+def test_one_unaligned_operand(name):
+    rng = np.random.default_rng(0)
+    options = {"grid": (2, 8), "offset": {name: 1}, "noise": True, "guided": "row"}
+    for io in DTYPES:
+        assert same(runs(rng, (3, 64), torch.float32, io, 2, 2, **options))
+
+
 @pytest.mark.parametrize("io", DTYPES)
 def test_network_output_in_the_input_buffer(io):
     rng = np.random.default_rng(0)
@@ -160,5 +168,5 @@ def test_corruption(images, dtype):
     rng = np.random.default_rng(0)
     shapes = [(1, 1), (300, 2), (3, 112), (2, 513), (3, 64)]
     for shape, grid in zip(shapes, GRIDS, strict=True):
-        for offset in (0, 1):
+        for offset in (0, 1, {"images": 1}, {"input": 1}, {"target": 1}):
             assert same(corruptions(rng, shape, images, dtype, grid=grid, offset=offset))

@@ -322,7 +322,7 @@ def test_a_wrong_argument_is_named(kw, error, says):
 def test_many_registers_fall_back_or_say_why():
     def long_memory(x, denoise, levels, noise):
         past = []
-        for sigma, sigma_next in levels.steps():
+        for sigma, _sigma_next in levels.steps():
             past = [denoise(x, sigma), *past][:10]
             x = 0.5 * x + sum(0.01 * (i + 1) * D for i, D in enumerate(past))
         return x

@@ -2,6 +2,7 @@
 """What a plan says of itself: registers, marginals, file, text."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -38,7 +39,7 @@ def test_ddpm_with_large_variance_against_its_closed_form():
     sigma = [10.0, 2.0, 0.5]
     plan = trace(samplers.ddpm, levels.explicit([*sigma, 0.0]), variance="large")
     variance = sigma[0] ** 2
-    for a, b in zip(sigma, sigma[1:], strict=False):
+    for a, b in itertools.pairwise(sigma):
         beta = (a**2 - b**2) * (1 + b**2) / (1 + a**2)
         variance = variance * (b / a) ** 4 + beta
     assert plan.noise_ratio[2] * sigma[2] == pytest.approx(np.sqrt(variance), rel=1e-12)
@@ -101,7 +102,7 @@ def test_corrector_needs_a_mixed_register():
 
     def corrector(x, denoise, levels, noise):
         previous, before = None, None
-        for sigma, sigma_next in levels.steps():
+        for sigma, _sigma_next in levels.steps():
             D = denoise(x, sigma)
             if previous is not None:
                 x = 0.3 * before + 0.5 * previous + 0.2 * D
