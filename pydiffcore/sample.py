@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +21,7 @@ __all__ = ["Step", "sample", "trajectory"]
 Model = Denoiser | Callable[..., Tensor]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """What a run looks like after a network call and before the row that uses it.
 
     Attributes:
@@ -82,17 +80,18 @@ def trajectory(
         noise=noise,
         backend=backend,
     )
-    labels = torch.as_tensor(np.array(plan.c_noise), dtype=dtype, device=device)
-    labels = labels[:, None].expand(-1, batch)
+    table = torch.as_tensor(np.array(plan.c_noise), dtype=dtype, device=device)
+    labels = table[:, None].expand(-1, batch).unbind()
     state = runner.start(x)
     for call, sigma in enumerate(plan.sigma.tolist()):
         F_uncond = None
         if guidance is not None and weights is not None and (weights[call] != 1).any():
             network = guidance.network or model.network
             condition = {**model.condition, **guidance.unconditional}
-            F_uncond = _output(network(state, labels[call], **condition), runner)
-            F_uncond = F_uncond.clone()  # the next call may recycle the network's output buffer
-        F = _output(model.network(state, labels[call], **model.condition), runner)
+            F_uncond = network(state, labels[call], **condition)
+            if isinstance(F_uncond, Tensor):  # the next call may recycle the network's buffer
+                F_uncond = F_uncond.clone()
+        F = model.network(state, labels[call], **model.condition)
         yield Step(call, sigma, runner.query, F, plan)
         state = runner.advance(F, F_uncond)
     runner.check()
@@ -190,21 +189,6 @@ def _matching(denoiser: Model, plan: Plan) -> Denoiser:
             f"{model.prediction.name}: trace it with that, or use plan.bind(prediction)"
         )
     return model
-
-
-def _output(F: Any, runner: Runner) -> Tensor:
-    """Refuse an output that the row could not read, in the network's terms."""
-    if not isinstance(F, Tensor):
-        raise TypeError(f"the network returned {type(F).__name__}, expected a torch.Tensor")
-    if F.shape != runner.shape:
-        raise ValueError(
-            f"the network returned the shape {tuple(F.shape)}, expected {tuple(runner.shape)}"
-        )
-    if F.dtype != runner.io_dtype:
-        raise TypeError(
-            f"the network returned {F.dtype} for an input of {runner.io_dtype}: pass io_dtype="
-        )
-    return F
 
 
 def _reporter(

@@ -109,9 +109,17 @@ def test_float64_and_one_sample_and_scalars():
         ({"dtype": torch.int32}, TypeError, "dtype is"),
         ({"plan": "heun"}, TypeError, "plan is str"),
         ({"denoiser": 3}, TypeError, "network is int"),
-        ({"denoiser": lambda x, s: None}, TypeError, "the network returned NoneType"),
-        ({"denoiser": lambda x, s: x[:1]}, ValueError, r"returned the shape \(1, 2\)"),
-        ({"denoiser": lambda x, s: x.double()}, TypeError, "pass io_dtype="),
+        ({"denoiser": lambda x, s: None}, TypeError, "the network's output, is NoneType"),
+        (
+            {"denoiser": lambda x, s: x[:1]},
+            ValueError,
+            "output, has shape",
+        ),
+        (
+            {"denoiser": lambda x, s: x.double()},
+            TypeError,
+            "expected the io_dtype",
+        ),
         ({"denoiser": lambda x, s: x * np.nan}, FloatingPointError, "at call 0"),
     ],
 )

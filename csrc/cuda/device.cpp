@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "kernels.h"
 #include "pydiffcore/cuda.h"
@@ -63,8 +64,16 @@ const char* architectures() { return PDC_CUDA_ARCHITECTURES; }
 int devices() {
   int count = 0;
   if (failed(cudaGetDeviceCount(&count))) return 0;
-  if (count == 0) fail("the driver reports no CUDA device", "");
-  return count;
+  int usable = 0;
+  for (int device = 0; device < count; ++device) {
+    int major = 0, minor = 0;
+    if (failed(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device)) ||
+        failed(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device)))
+      return 0;
+    usable += 10 * major + minor >= atoi(PDC_CUDA_ARCHITECTURES);
+  }
+  if (usable == 0) fail("no CUDA device of an architecture compiled in", PDC_CUDA_ARCHITECTURES);
+  return usable;
 }
 
 const void* row_kernel_of(int state_dtype, int input_dtype, int registers) {

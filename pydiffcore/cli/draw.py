@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydiffcore.cli.source import Source, takes
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from pydiffcore.plan import Plan
     from pydiffcore.prediction import Prediction
 
-__all__ = ["Drawing", "draw", "machine", "plan_text", "read_drawing", "read_plan"]
+__all__ = ["Drawing", "draw", "machine", "read_drawing"]
 
 FORMAT = "pydiffcore drawing 1"
 
@@ -73,24 +71,6 @@ def read_drawing(text: str, origin: str) -> Drawing:
         raise ValueError(f"{origin} holds no {FORMAT!r}: {error!r}") from None
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in listed.items()}
     return Drawing(**values)
-
-
-def plan_text(plan: Plan) -> str:
-    """Return a plan as the text of its file."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "plan.json")
-        plan.save(path)
-        return path.read_text()
-
-
-def read_plan(text: str) -> Plan:
-    """Read a plan from the text of its file."""
-    from pydiffcore.plan import Plan
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "plan.json")
-        path.write_text(text)
-        return Plan.load(path)
 
 
 def machine() -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pydiffcore.cli.draw import Drawing, plan_text, read_drawing, read_plan
+from pydiffcore.cli.draw import Drawing, read_drawing
 from pydiffcore.cli.pictures import grid, to_pixels, write_png
 from pydiffcore.plan import Plan
 
@@ -65,7 +65,7 @@ def save(path: str, samples: Tensor, drawing: Drawing, plan: Plan, frame: Frame)
     per seed.
     """
     form, target = form_of(path), Path(path)
-    texts = {"pydiffcore": drawing.text(), "pydiffcore-plan": plan_text(plan)}
+    texts = {"pydiffcore": drawing.text(), "pydiffcore-plan": plan.to_json()}
     target.parent.mkdir(parents=True, exist_ok=True)
     if form == "npz":
         from pydiffcore.train.checkpoint import write_atomically
@@ -128,7 +128,7 @@ def read(path: str) -> Saved:
         if key not in texts:
             raise ValueError(f"{path} has no {key!r} in its metadata: nothing says how to draw it")
     try:
-        plan = read_plan(texts["pydiffcore-plan"])
+        plan = Plan.from_json(texts["pydiffcore-plan"])
     except ValueError as error:
         raise ValueError(f"the plan in {path} is damaged: {error}") from None
     drawing = read_drawing(texts["pydiffcore"], path)

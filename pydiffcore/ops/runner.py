@@ -149,9 +149,9 @@ class Runner:
         """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
             self._report(3, None)
-        F = self._checked(F, "F", self.io_dtype)
+        F = self._checked(F, "F, the network's output,", self.io_dtype)
         if F_uncond is not None:
-            F_uncond = self._checked(F_uncond, "F_uncond", self.io_dtype)
+            F_uncond = self._checked(F_uncond, "F_uncond, its unconditional output,", self.io_dtype)
             if self.guidance is None:
                 raise ValueError("F_uncond was given, but the runner was made without guidance")
         grad = F.requires_grad or (F_uncond is not None and F_uncond.requires_grad)
@@ -241,9 +241,7 @@ class Runner:
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
         if exact and value.dtype != dtype:
-            raise TypeError(
-                f"{name} has dtype {value.dtype}, expected {dtype}: the runner's io_dtype"
-            )
+            raise TypeError(f"{name} has dtype {value.dtype}, expected the io_dtype {dtype}")
         if not value.dtype.is_floating_point:
             raise TypeError(f"{name} has dtype {value.dtype}, expected a floating-point tensor")
         if value.device != self.device:

@@ -231,6 +231,15 @@ class Plan:
         """Draw levels, coefficients and noise against the row; write a picture or return it."""
         return table.plot_plan(self, path)
 
+    def to_json(self) -> str:
+        """Return the plan as text, with its hash."""
+        return store.to_json(self)
+
+    @staticmethod
+    def from_json(text: str) -> Plan:
+        """Read a plan from its text; altered or truncated text is refused."""
+        return store.from_json(Plan, text)
+
     def save(self, path: str | Path) -> None:
         """Write the plan to a JSON file with its hash."""
         store.save(self, path)

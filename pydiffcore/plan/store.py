@@ -15,22 +15,50 @@ import numpy as np
 if TYPE_CHECKING:
     from pydiffcore.plan.plan import Plan
 
-__all__ = ["load", "save"]
+__all__ = ["from_json", "load", "save", "to_json"]
 
 FORMAT = "pydiffcore plan 1"
 
 
-def save(plan: Plan, path: str | Path) -> None:
-    """Write ``plan`` atomically: a reader sees the old file or the whole new one."""
+def to_json(plan: Plan) -> str:
+    """Return ``plan`` as the text of its file."""
     content: dict[str, Any] = {"format": FORMAT, "hash": plan.hash}
     for field in fields(plan):
         value = getattr(plan, field.name)
         content[field.name] = value.tolist() if isinstance(value, np.ndarray) else value
+    return json.dumps(content)
+
+
+def from_json(cls: type[Plan], text: str, name: str = "the text") -> Plan:
+    """Read a plan from text; ``name`` says in errors where the text came from."""
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{name} is not a plan or is truncated: {error}") from None
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise ValueError(f"{name} is not of the format {FORMAT!r}")
+    expected = content.pop("hash", None)
+    try:
+        content["clip"] = tuple(content["clip"]) if content["clip"] else None
+        arrays: dict[str, Any] = {
+            field: np.array(value) if isinstance(value, list) else value
+            for field, value in content.items()
+        }
+        plan = cls(**arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} does not hold a whole plan: {error}") from None
+    if plan.hash != expected:
+        raise ValueError(f"{name} was altered: its hash is {plan.hash}, it says {expected}")
+    return plan
+
+
+def save(plan: Plan, path: str | Path) -> None:
+    """Write ``plan`` atomically: a reader sees the old file or the whole new one."""
     path = Path(path)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     try:
         with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=None)
+            file.write(to_json(plan))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -40,23 +68,9 @@ def save(plan: Plan, path: str | Path) -> None:
 
 
 def load(cls: type[Plan], path: str | Path) -> Plan:
-    """Read a plan; ValueError where the file is no plan, is cut short or was altered."""
+    """Read a plan's file; ValueError where it is no plan, is cut short or was altered."""
     try:
-        content = json.loads(Path(path).read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a plan file or is truncated: {error}") from None
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise ValueError(f"{path} is not a file of the format {FORMAT!r}")
-    expected = content.pop("hash", None)
-    try:
-        content["clip"] = tuple(content["clip"]) if content["clip"] else None
-        arrays: dict[str, Any] = {
-            name: np.array(value) if isinstance(value, list) else value
-            for name, value in content.items()
-        }
-        plan = cls(**arrays)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} does not hold a whole plan: {error}") from None
-    if plan.hash != expected:
-        raise ValueError(f"{path} was altered: its hash is {plan.hash}, the file says {expected}")
-    return plan
+        text = Path(path).read_text()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not a plan or is truncated: {error}") from None
+    return from_json(cls, text, str(path))

@@ -267,11 +267,19 @@ GOOD = torch.zeros((5, *SHAPE))
 @pytest.mark.parametrize(
     ("F", "error", "says"),
     [
-        (np.zeros((5, 3, 4)), TypeError, r"F is ndarray, expected a torch\.Tensor"),
-        (GOOD.double(), TypeError, r"F has dtype torch\.float64, expected torch\.float32"),
-        (GOOD[:4], ValueError, r"F has shape \(4, 3, 4\), expected \(5, 3, 4\)"),
-        (GOOD.to("meta"), ValueError, "F is on meta, expected cpu"),
-        (GOOD.int(), TypeError, "F has dtype"),
+        (
+            np.zeros((5, 3, 4)),
+            TypeError,
+            "output, is ndarray, expected a torch",
+        ),
+        (
+            GOOD.double(),
+            TypeError,
+            "expected the io_dtype torch.float32",
+        ),
+        (GOOD[:4], ValueError, r"has shape \(4, 3, 4\), expected \(5, 3, 4\)"),
+        (GOOD.to("meta"), ValueError, "is on meta, expected cpu"),
+        (GOOD.int(), TypeError, "has dtype"),
     ],
 )
 def test_a_wrong_output_is_named(F, error, says):

@@ -188,6 +188,7 @@ def test_file_round_trip(tmp_path):
     assert loaded == plan
     assert np.array_equal(loaded.A, plan.A)
     assert [p.name for p in tmp_path.iterdir()] == ["plan.json"]
+    assert Plan.from_json(plan.to_json()) == plan
 
 
 def test_altered_and_truncated_files_are_refused(tmp_path):
@@ -203,7 +204,7 @@ def test_altered_and_truncated_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="truncated"):
         Plan.load(path)
     path.write_text("{}")
-    with pytest.raises(ValueError, match="not a file of the format"):
+    with pytest.raises(ValueError, match="not of the format"):
         Plan.load(path)
     content.pop("A")
     path.write_text(json.dumps(content))

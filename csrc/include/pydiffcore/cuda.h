@@ -10,8 +10,8 @@
 extern "C" {
 #endif
 
-/* Architectures compiled in, space separated, "" in a build without CUDA; the number of devices;
- * and what this thread's last failed call ran into. */
+/* Architectures compiled in, space separated and ascending, "" in a build without CUDA; the number
+ * of devices that are not too old for them; and what this thread's last failed call ran into. */
 PDC_API const char* pdc_cuda_architectures(void);
 PDC_API int pdc_cuda_devices(void);
 PDC_API const char* pdc_cuda_error(void);
