@@ -2,8 +2,8 @@
 """AddressSanitizer and UndefinedBehaviorSanitizer builds of the native core pass its tests.
 
 Runs tests/sanitize.sh, which builds the core with both sanitizers in a temporary folder and runs
-the native tests against that build, once per instruction set of this machine. Any report ends the
-run with an error.
+the native tests against that build, once per instruction set of this machine, and the CUDA kernels'
+bodies on the host. Any report ends the run with an error.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ def measure() -> Iterator[Figure]:
                  note="" if clean else text[-400:].replace("\n", " "))  # fmt: skip
     failed = sum(int(n) for n in re.findall(r"(\d+) (?:failed|errors?)\b", text))
     yield Figure("tests that failed under the sanitizers", failed, "<= 0")
-    names = [name for name in re.findall(r"^sanitize: (\w+)$", text, re.M)]
-    passed = [int(n) for n in re.findall(r"(\d+) passed", text)]
+    parts = re.findall(r"^sanitize: ([^\n]+)\n((?:(?!sanitize: ).*\n)*)", text, re.M)
+    counts = [(name, re.search(r"(\d+) passed", lines)) for name, lines in parts]
+    passed = {name: int(count[1]) for name, count in counts if count}
     absent = re.findall(r"this machine has no (\w+)", text)
-    each = ", ".join(f"{name} {n}" for name, n in zip(names, passed, strict=False))
-    yield Figure("tests that passed, all instruction sets", sum(passed), ">= 1",
+    each = ", ".join(f"{name} {n}" for name, n in passed.items())
+    yield Figure("tests that passed, all parts", sum(passed.values()), ">= 1",
                  note=each + "".join(f"; no {name} here" for name in absent))  # fmt: skip
 
 
