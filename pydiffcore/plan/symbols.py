@@ -12,9 +12,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 __all__ = ["Node", "Symbol", "Tape", "TraceError"]
+
+
+REFUSAL = (
+    "{} of a traced state is not linear in it, so it cannot become a row of a plan. A sampler may "
+    "add symbols and multiply or divide them by numbers; decide from levels and options instead, "
+    "or run it unfused with pydiffcore.direct."
+)
 
 
 class TraceError(TypeError):
@@ -88,12 +95,14 @@ class Symbol:
         self.tape = tape
         self.index = index
 
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> NoReturn:
+        raise TraceError(REFUSAL.format(f"torch.{getattr(function, '__name__', function)}"))
+
     def _refuse(self, what: str) -> NoReturn:
-        raise TraceError(
-            f"{what} of a traced state is not linear in it, so it cannot become a row of a plan. "
-            "A sampler may add symbols and multiply or divide them by numbers; decide from "
-            "levels and options instead, or run it unfused with pydiffcore.direct."
-        )
+        raise TraceError(REFUSAL.format(what))
 
     def _sum(self, other: object, sign: float, flip: float = 1.0) -> Symbol:
         if isinstance(other, Symbol):

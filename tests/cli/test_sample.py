@@ -164,7 +164,7 @@ def test_float64_and_reference(run, place):
         (["--network", "mine:D"], "--shape is missing"),
         (["--network", "mine:D", "--shape", "1,0,4"], "--shape is '1,0,4'"),
         (["--network", "mine:D", "--shape", "a"], "--shape is 'a'"),
-        (["--network", "mine:one", "--shape", "1,4,4"], "the network returned the shape (1, 1, 4"),
+        (["--network", "mine:one", "--shape", "1,4,4"], "output, has shape (1, 1, 4"),
         (["--network", "mine:D", "--shape", "1,4,4", "--seeds", "-3"], "--seeds is '-3'"),
         (["--network", "mine:D", "--shape", "1,4,4", "--seeds", "5-3"], "--seeds holds '5-3'"),
         (["--network", "mine:D", "--shape", "1,4,4", "--batch", "0"], "--batch is 0"),

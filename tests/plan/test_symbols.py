@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
+import torch
 
 from pydiffcore import levels, samplers, trace
 from pydiffcore.plan import TraceError
@@ -26,6 +27,8 @@ def traced(body, sigmas=LEVELS):
         (lambda x, D, z: D(x, 1.0).norm(), "attribute 'norm'"),
         (lambda x, D, z: D(x, 1.0)[0], "element"),
         (lambda x, D, z: float(D(x, 1.0)), "value"),
+        (lambda x, D, z: torch.tanh(D(x, 1.0)), "torch.tanh"),
+        (lambda x, D, z: torch.lerp(x, D(x, 1.0), 0.5), "torch.lerp"),
     ],
 )
 def test_what_is_not_linear_is_refused_with_a_way_out(body, what):
