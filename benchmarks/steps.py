@@ -7,7 +7,7 @@ network.  Each updates the state and makes the next network input, which is what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,17 @@ def steps_for(size: tuple[int, ...]) -> int:
     """Steps of a loop: many where a step is short."""
     elements = int(np.prod(size))
     return 200 if elements < 10_000 else 50 if elements < 2_000_000 else 10
+
+
+def every_case() -> Iterator[tuple[str, str, tuple[int, ...], int, int]]:
+    """Yield (what, method, size, steps, threads) of every case, with torch's threads set."""
+    available = torch.get_num_threads()
+    for threads in sorted({1, available}):
+        torch.set_num_threads(threads)
+        for size in SIZES:
+            for method in METHODS:
+                what = f"{method}, {text(size)}, {threads} thread{'s'[: threads > 1]}"
+                yield what, method, size, steps_for(size), threads
 
 
 def outputs(size: tuple[int, ...]) -> list[Tensor]:

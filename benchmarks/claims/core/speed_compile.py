@@ -5,7 +5,6 @@ Stochastic steps are compared with its faster setting, ``fallback_random=True``,
 torch's own generator; the default is published beside it.  Compile time is not counted.
 """
 
-import torch
 import torch._inductor.config as inductor
 
 from benchmarks import steps
@@ -26,23 +25,13 @@ def ratio(method, size, n, fallback):
 
 
 def measure():
-    every = torch.get_num_threads()
-    for threads in sorted({1, every}):
-        torch.set_num_threads(threads)
-        for size in steps.SIZES:
-            n = steps.steps_for(size)
-            for method in steps.METHODS:
-                noisy = method in steps.STOCHASTIC
-                found = {fallback: ratio(method, size, n, fallback) for fallback in (True, False)}
-                best = min(found.values()) if noisy else found[False]
-                note = f"default {found[False]:.1f}×, fallback_random {found[True]:.1f}×"
-                yield Figure(
-                    f"{method}, {steps.text(size)}, {threads} thread{'s'[: threads > 1]}",
-                    best,
-                    bar(method, threads),
-                    "×",
-                    note if noisy else "",
-                )
+    for what, method, size, n, threads in steps.every_case():
+        found = {False: ratio(method, size, n, False)}
+        note = ""
+        if method in steps.STOCHASTIC:
+            found[True] = ratio(method, size, n, True)
+            note = f"default {found[False]:.1f}×, fallback_random {found[True]:.1f}×"
+        yield Figure(what, min(found.values()), bar(method, threads), "×", note)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ with ``scale_model_input``, as pipelines call it, it is published beside it.  Me
 interleaved rounds within one run; both get the same network outputs.
 """
 
-import torch
-
 from benchmarks import steps
 from benchmarks.claims.claim import Figure, main
 from benchmarks.interleaved import ratios, seconds
@@ -27,28 +25,15 @@ def bar(method, size, threads):
 
 
 def measure():
-    every = torch.get_num_threads()
-    for threads in sorted({1, every}):
-        torch.set_num_threads(threads)
-        for size in steps.SIZES:
-            n = steps.steps_for(size)
-            for method in steps.METHODS:
-                taken = seconds(
-                    {
-                        "ours": steps.ours(method, size, n),
-                        "step": steps.diffusers_loop(method, size, n, scale_input=False),
-                        "pipeline": steps.diffusers_loop(method, size, n, scale_input=True),
-                    },
-                    budget=4.0,
-                )
-                r = ratios(taken, "ours")
-                yield Figure(
-                    f"{method}, {steps.text(size)}, {threads} thread{'s'[: threads > 1]}",
-                    r["step"],
-                    bar(method, size, threads),
-                    "×",
-                    f"{r['pipeline']:.1f}× with scale_model_input",
-                )
+    for what, method, size, n, threads in steps.every_case():
+        loops = {
+            "ours": steps.ours(method, size, n),
+            "step": steps.diffusers_loop(method, size, n, scale_input=False),
+            "pipeline": steps.diffusers_loop(method, size, n, scale_input=True),
+        }
+        r = ratios(seconds(loops, budget=4.0), "ours")
+        note = f"{r['pipeline']:.1f}× with scale_model_input"
+        yield Figure(what, r["step"], bar(method, size, threads), "×", note)
 
 
 if __name__ == "__main__":
