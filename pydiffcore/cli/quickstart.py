@@ -29,6 +29,7 @@ from pydiffcore.plan import Plan
 from pydiffcore.prediction import edm
 from pydiffcore.train import (
     Model,
+    Pace,
     Recipe,
     StopSignal,
     Training,
@@ -126,13 +127,16 @@ def quickstart(
         f"digits: {len(data.diffusion)} scans to train on, {len(data.judge)} for the judge, "
         f"{len(data.reference)} for reference; no scan is in two of them"
     )
-    training = _trained(out, recipe, data.diffusion, resume=resume, echo=echo)
-    trained = time.perf_counter()
-    try:
-        results = _evaluated(out, training, data, chosen, samples, judge_steps, echo)
-    except KeyboardInterrupt:
-        echo(f"the trained model is in {out / 'model'}.safetensors; --resume goes on from there")
-        raise
+    with Pace() as pace:
+        training = _trained(out, recipe, data.diffusion, pace, resume=resume, echo=echo)
+        trained = time.perf_counter()
+        try:
+            results = _evaluated(out, training, data, chosen, samples, judge_steps, echo)
+        except KeyboardInterrupt:
+            echo(
+                f"the trained model is in {out / 'model'}.safetensors; --resume goes on from there"
+            )
+            raise
     results["seconds_training"] = trained - began
     results["seconds"] = time.perf_counter() - began
     checkpoint.write_atomically(out / "results.json", json.dumps(results, indent=1).encode())
@@ -192,7 +196,7 @@ def _require_extras() -> None:
 
 
 def _trained(
-    out: Path, recipe: Recipe, data: digits.Split, *, resume: bool, echo: Echo
+    out: Path, recipe: Recipe, data: digits.Split, pace: Pace, *, resume: bool, echo: Echo
 ) -> Training:
     """Train to the end, or to a signal, saving the state on the way and the model at the end."""
     path = out / "training"
@@ -202,10 +206,13 @@ def _trained(
     with StopSignal() as stop, _bar(recipe.steps, state.step) as bar:
         for progress in train(state, data.images, data.labels):
             bar(progress.loss)
+            pace.step()
             if progress.step % SAVE_EVERY == 0 or stop.received is not None:
                 save_training(path, state)
             if stop.received is not None:
                 break
+    if pace.gave_up:
+        echo("the other cores were busy: most of this ran on one thread")
     if stop.received is not None and state.step < recipe.steps:
         echo(f"{stop.received.name} at step {state.step} of {recipe.steps}: all of it is saved in "
              f"{path}.safetensors; go on with --resume")  # fmt: skip

@@ -14,6 +14,7 @@ from pydiffcore.train.loss import lognormal_levels as lognormal_levels
 from pydiffcore.train.model import Model as Model
 from pydiffcore.train.model import load_model as load_model
 from pydiffcore.train.model import save_model as save_model
+from pydiffcore.train.pace import Pace as Pace
 from pydiffcore.train.state import load_training as load_training
 from pydiffcore.train.state import save_training as save_training
 from pydiffcore.train.stop import StopSignal as StopSignal
