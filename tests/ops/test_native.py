@@ -389,8 +389,6 @@ def test_info_names_torch_s_own_openmp():
     assert info["threads"] == torch.get_num_threads()
     assert "gomp" in info["openmp"]
     assert Path(info["library"]).is_file()
-    loaded = {
-        line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()
-        if "libgomp" in line
-    }  # fmt: skip
-    assert len(loaded) == 1
+    beside_torch = Path(torch.__file__).parents[1]
+    assert Path(info["openmp"]).resolve().is_relative_to(beside_torch.resolve())
+    assert "torch" in info["openmp"]  # other packages there bring a libgomp of their own
