@@ -78,13 +78,23 @@ class Runner:
         self.noise = self._checked_noise(noise)
         self.native = _pick_backend(backend, plan, self.device)
         self._unit_noise: bool | None = None
-        self._row, self._last = plan.nfe + 1, plan.nfe
+        self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
         self._advance: Callable[..., int] = _not_started
         self._reference: ReferenceProgram | None = None
-        self._state = torch.empty((plan.registers, *self.shape), dtype=dtype, device=self.device)
-        self._input = torch.empty(self.shape, dtype=self.io_dtype, device=self.device)
-        self.result, self.device = self._state[0], self._state.device  # with its index
+        self._make_buffers()
         self._program: native.Program | None = None
+
+    def _make_buffers(self) -> None:
+        """Make registers and input; the input is register 0 itself where a row would copy it."""
+        same = self.plan.c_in / self.plan.scale[:-1] == 1.0
+        self._shares_input = self.native and self.io_dtype == self.dtype and bool(same.all())
+        with torch.inference_mode(False):  # tensors made under it do not count their changes
+            state = torch.empty(
+                (self.plan.registers, *self.shape), dtype=self.dtype, device=self.device
+            )
+            self._written = torch.empty(self.shape, dtype=self.io_dtype, device=self.device)
+        self._state, self._input = state, state[0] if self._shares_input else self._written
+        self.result, self.device = state[0], state.device  # with its index
 
     def start(self, x: Tensor | None = None) -> Tensor:
         """Run row 0 and return the first network input.
@@ -107,7 +117,7 @@ class Runner:
         if self.native and (x is None or not x.requires_grad):
             noise = self._noise_row(0)
             self._report(self._advance(0, 0, 0, 0 if noise is None else noise.data_ptr()), None)
-            self._row = 1
+            self._row, self._version = 1, self._state._version
             return self._input
         self._reference = self._make_reference(x)
         return self._advance_reference(None, None)
@@ -138,6 +148,7 @@ class Runner:
             and F.device == self.device
             and self._reference is None
             and self.noise is None
+            and self._state._version == self._version
         ):
             status = self._advance(row, F.data_ptr(), 0, 0)
             if status == 0:
@@ -149,6 +160,11 @@ class Runner:
         """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
             self._report(3, None)
+        if self._shares_input and self._state._version != self._version:
+            raise RuntimeError(
+                "the network changed its input in place, and here the input is the state itself: "
+                "give it a copy, network(x.clone(), ...)"
+            )
         F = self._checked(F, "F, the network's output,", self.io_dtype)
         if F_uncond is not None:
             F_uncond = self._checked(F_uncond, "F_uncond, its unconditional output,", self.io_dtype)
@@ -201,10 +217,13 @@ class Runner:
             single=self.dtype == torch.float32,
         )
         if self.native:
+            arguments = self._rows.arguments()
+            if self._shares_input:
+                arguments["c_in"] = np.zeros_like(self._rows.c_in)  # rows write no input
             self._program = native.program(
-                **self._rows.arguments(),
+                **arguments,
                 state=self._state.view(self._state.shape[0], len(self.seeds), -1),
-                input=self._input.view(len(self.seeds), -1),
+                input=self._written.view(len(self.seeds), -1),
                 seeds=np.array(self.seeds, np.uint64),
             )
             self._advance = self._program.advance

@@ -88,6 +88,16 @@ def test_output_that_overlaps_the_registers():
     assert torch.equal(use(detached=False), use(detached=True))
 
 
+def test_a_network_that_changes_its_input_is_told_where_that_is_the_state():
+    """D(x, sigma) in the EDM frame is given register 0; a raw network has an input of its own."""
+    plan = pydiffcore.trace(samplers.dpmpp_2m, levels.karras(5, 0.1))
+    with pytest.raises(RuntimeError, match="changed its input in place"):
+        run(plan, F=lambda x, c: x.mul_(0.5))
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="changed its input in place"):
+        run(plan, F=lambda x, c: x.add_(1.0) * 0.1)
+    assert torch.equal(run(F=lambda x, c: x.mul_(0.5)), run(F=lambda x, c: x * 0.5))
+
+
 def test_recycled_output_buffer_between_the_two_guided_calls():
     """A network that writes both outputs into one buffer."""
     buffer = torch.empty((5, *SHAPE))

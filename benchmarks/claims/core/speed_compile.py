@@ -21,7 +21,7 @@ def bar(method, threads):
 def ratio(method, size, n, fallback):
     inductor.fallback_random = fallback
     loops = {"ours": steps.ours(method, size, n), "compiled": steps.compiled(method, size, n)}
-    return ratios(seconds(loops, budget=3.0), "ours")["compiled"]
+    return ratios(seconds(loops, budget=1.5), "ours")["compiled"]
 
 
 def measure():

@@ -31,7 +31,7 @@ def measure():
             "step": steps.diffusers_loop(method, size, n, scale_input=False),
             "pipeline": steps.diffusers_loop(method, size, n, scale_input=True),
         }
-        r = ratios(seconds(loops, budget=4.0), "ours")
+        r = ratios(seconds(loops, budget=2.0), "ours")
         note = f"{r['pipeline']:.1f}× with scale_model_input"
         yield Figure(what, r["step"], bar(method, size, threads), "×", note)
 

@@ -20,7 +20,7 @@ def measure():
     for what, method, size, n, _ in steps.every_case():
         loops = {"ours": steps.ours(method, size, n)}
         loops |= {name: make(method, size, n) for name, make in FORMS.items()}
-        r = ratios(seconds(loops, budget=4.0), "ours")
+        r = ratios(seconds(loops, budget=2.0), "ours")
         best = min(FORMS, key=r.__getitem__)
         yield Figure(what, r[best], ">= 4", "×", f"best form: {best}")
 
