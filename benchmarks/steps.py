@@ -61,8 +61,13 @@ def outputs(size: tuple[int, ...]) -> list[Tensor]:
     return [torch.randn(size, generator=generator) for _ in range(4)]
 
 
-def plan_of(method: str, n: int, *, scaled: bool) -> pydiffcore.Plan:
-    """The method on n Karras levels with a noise-predicting network."""
+def plan_of(method: str, n: int) -> pydiffcore.Plan:
+    """The method on n Karras levels with a noise-predicting network.
+
+    DPM-Solver++ keeps its state in the process's scaling, as diffusers does: the state is then the
+    network's input as it is, for every contender.
+    """
+    scaled = method.startswith("dpmpp")
     sigmas = levels.karras(n, sigma_min=0.03, sigma_max=14.6, process=VP)
     sampler = getattr(samplers, method)
     return pydiffcore.trace(sampler, sigmas, prediction.eps(VP), scaling=VP if scaled else None)
@@ -70,7 +75,7 @@ def plan_of(method: str, n: int, *, scaled: bool) -> pydiffcore.Plan:
 
 def ours(method: str, size: tuple[int, ...], n: int) -> Callable[[], None]:
     """The public call with all its checks."""
-    plan = plan_of(method, n, scaled=method.startswith("dpmpp"))
+    plan = plan_of(method, n)
     runner = pydiffcore.Runner(plan, size[1:], range(size[0]))
     given = outputs(size)
     x = torch.zeros(size)
@@ -116,7 +121,7 @@ def diffusers_loop(
 
 def coefficients(method: str, n: int) -> tuple[Any, bool, bool]:
     """Folded rows of a method, whether it keeps a second register, and whether it draws."""
-    rows = fold(plan_of(method, n, scaled=False), unit_noise=False)
+    rows = fold(plan_of(method, n), unit_noise=False)
     return rows, rows.A.shape[1] > 1, method in STOCHASTIC
 
 
@@ -137,7 +142,7 @@ def eager_plain(method: str, size: tuple[int, ...], n: int) -> Callable[[], None
             if draws:
                 new = new + S[i + 1][0][0] * torch.randn_like(x)
             x = new
-            _ = c_in[i + 1] * x
+            _ = x if c_in[i] == 1.0 else c_in[i + 1] * x
 
     return loop
 
@@ -147,10 +152,11 @@ def eager_in_place(method: str, size: tuple[int, ...], n: int) -> Callable[[], N
     rows, two, draws = coefficients(method, n)
     given = outputs(size)
     A, f, S, c_in = rows.A.tolist(), rows.f.tolist(), rows.S.tolist(), rows.c_in.tolist()
-    x, y, z, kept, out = (torch.zeros(size) for _ in range(5))
+    x, past, z, spare, out = (torch.zeros(size) for _ in range(5))
 
     def loop() -> None:
         x.zero_()
+        y, kept = past, spare
         for i in range(n):
             a, F = A[i + 1], given[i & 3]
             if two:
@@ -159,10 +165,11 @@ def eager_in_place(method: str, size: tuple[int, ...], n: int) -> Callable[[], N
             x.mul_(a[0][0]).add_(F, alpha=f[i + 1][0])
             if two:
                 x.add_(y, alpha=a[0][1])
-                y.copy_(kept)
+                y, kept = kept, y
             if draws:
                 x.add_(z.normal_(), alpha=S[i + 1][0][0])
-            torch.mul(x, c_in[i + 1], out=out)
+            if c_in[i] != 1.0:
+                torch.mul(x, c_in[i + 1], out=out)
 
     return loop
 
@@ -186,7 +193,8 @@ def eager_foreach(method: str, size: tuple[int, ...], n: int) -> Callable[[], No
             if draws:
                 new[0].add_(z.normal_(), alpha=S[i + 1][0][0])
             state = list(new)
-            torch._foreach_mul([state[0]], c_in[i + 1])
+            if c_in[i] != 1.0:
+                torch._foreach_mul([state[0]], c_in[i + 1])
 
     return loop
 
@@ -202,6 +210,7 @@ def compiled(method: str, size: tuple[int, ...], n: int) -> Callable[[], None]:
         ),
         dtype=torch.float32,
     )
+    copies = bool(rows.c_in[0] != 1.0)
     torch.compiler.reset()
 
     @torch.compile(fullgraph=True, dynamic=False)
@@ -213,7 +222,7 @@ def compiled(method: str, size: tuple[int, ...], n: int) -> Callable[[], None]:
             kept = row[K] * x + row[K * K + 1] * F
         if draws:
             new = new + row[K * K + K] * torch.randn_like(x)
-        return new, kept, row[-1] * new
+        return new, kept, row[-1] * new if copies else new
 
     def loop() -> None:
         x, y = start, start
