@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from pydiffcore.guidance import Guidance, cut
@@ -20,8 +21,9 @@ class Denoiser:
     """``D(x; σ) = c_skip·x + c_out·F(c_in·x; c_noise)`` with F the network.
 
     Args:
-        network: called as ``network(input, c_noise, **condition)`` with input [B, *shape] and
-            c_noise [B]; with the default prediction it is a model ``D(x, sigma)``.
+        network: called as ``network(input, c_noise, **condition)`` with input [B, *shape] of the
+            io_dtype and c_noise [B], float64 where that is float64 and float32 otherwise: a level
+            does not survive 16 bits.  With the default prediction it is a model ``D(x, sigma)``.
         prediction: what the network's output means.
         condition: keyword arguments of the network; tensors whose first axis is the number of
             samples are cut into batches along it, anything else is passed as it is.
@@ -38,6 +40,19 @@ class Denoiser:
             raise TypeError(f"network is {type(self.network).__name__}, expected a callable")
         if not isinstance(self.prediction, Prediction):
             raise TypeError(f"prediction is {self.prediction!r}, expected a pydiffcore.prediction")
+
+    def check(self, samples: int, batch: int) -> None:
+        """Refuse what has one entry per sample of a batch where there are more samples."""
+        given = dict(self.condition)
+        if self.guidance is not None:
+            given.update(self.guidance.unconditional)
+            self.guidance.weights(np.ones(1), samples)
+        for name, value in given.items():
+            entries = len(value) if isinstance(value, Tensor) and value.ndim else samples
+            if entries == batch != samples:
+                raise ValueError(
+                    f"condition {name!r} has {entries} entries, as a batch has, expected {samples}"
+                )
 
     def batch(self, samples: int, start: int, stop: int) -> Denoiser:
         """Return the denoiser of samples start…stop of ``samples``."""

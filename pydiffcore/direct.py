@@ -64,7 +64,9 @@ def direct(
 
     Args:
         sampler, levels, options: as for :func:`pydiffcore.trace`.
-        denoiser, shape, seeds, x, noise: as for :func:`pydiffcore.sample`.
+        denoiser, shape, seeds: as for :func:`pydiffcore.sample`.
+        x: initial states [N, *shape] in the EDM frame, of deviation ``levels.sigma[0]``.
+        noise: unit normals, one tensor [N, *shape] per draw of the sampler, or None.
         clip: bounds of D, or None.
         dtype: of every tensor, the network's included.
         device: of every tensor.

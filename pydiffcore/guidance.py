@@ -46,9 +46,9 @@ class Guidance:
 
     def batch(self, samples: int, start: int, stop: int) -> Guidance:
         """Return the guidance of samples start…stop of ``samples``."""
-        both = cut({"weight": self.weight, **self.unconditional}, samples, start, stop)
-        weight = both.pop("weight")
-        return Guidance(weight, both, self.interval, self.network)
+        weight = cut({"weight": self.weight}, samples, start, stop)["weight"]
+        unconditional = cut(self.unconditional, samples, start, stop)
+        return Guidance(weight, unconditional, self.interval, self.network)
 
     def weights(self, sigma: NDArray[np.float64], samples: int) -> NDArray[np.float64]:
         """Return w per network call, [n] or [n, samples]: 1 outside the interval."""

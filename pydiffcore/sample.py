@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from pydiffcore.denoiser import Denoiser
+from pydiffcore.guidance import Guidance
 from pydiffcore.ops.noise import checked_seeds
+from pydiffcore.ops.reference import guided
 from pydiffcore.ops.runner import Runner
 from pydiffcore.plan import Plan
 from pydiffcore.prediction import denoised
@@ -29,7 +31,9 @@ class Step(NamedTuple):
         sigma: EDM level of the query, the final level for the finished run.
         x: the query [B, *shape], for the finished run the result; a view that the next row
             overwrites, in the registers' frame (times ``plan.scale[call]``).
-        F: the network's output, None for the finished run.
+        F: the network's output, the conditional one under guidance, None for the finished run.
+        F_uncond: the unconditional output, None where the call is not guided.
+        weight: the guidance weight w, a number or one per sample.
     """
 
     call: int
@@ -37,14 +41,18 @@ class Step(NamedTuple):
     x: Tensor
     F: Tensor | None
     plan: Plan
+    F_uncond: Tensor | None = None
+    weight: Any = 1.0
 
     @property
     def denoised(self) -> Tensor:
-        """D = c_skip·x + c_out·F, clipped where the plan clips; the result after the last row."""
+        """D = c_skip·x + c_out·F, guided, clipped where the plan clips; at the end the result."""
         if self.F is None:
             return self.x.clone()
-        p, i = self.plan, self.call
-        D = float(p.c_skip[i] / p.scale[i]) * self.x + float(p.c_out[i]) * self.F.to(self.x.dtype)
+        p, i, F = self.plan, self.call, self.F.to(self.x.dtype)
+        if self.F_uncond is not None:
+            F = guided(F, self.F_uncond, self.weight, self.x.dtype)
+        D = float(p.c_skip[i] / p.scale[i]) * self.x + float(p.c_out[i]) * F
         return D if p.clip is None else D.clamp(*p.clip)
 
 
@@ -60,6 +68,7 @@ def trajectory(
     io_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     backend: str = "auto",
+    grad: bool = False,
 ) -> Iterator[Step]:
     """Run one batch and yield a :class:`Step` after every network call and at the end.
 
@@ -80,22 +89,35 @@ def trajectory(
         noise=noise,
         backend=backend,
     )
-    table = torch.as_tensor(np.array(plan.c_noise), dtype=dtype, device=device)
+    wide = torch.float64 if runner.io_dtype == torch.float64 else torch.float32
+    table = torch.as_tensor(np.array(plan.c_noise), dtype=wide, device=device)
     labels = table[:, None].expand(-1, batch).unbind()
-    state = runner.start(x)
+    with torch.set_grad_enabled(grad):
+        state = runner.start(x)
     for call, sigma in enumerate(plan.sigma.tolist()):
-        F_uncond = None
-        if guidance is not None and weights is not None and (weights[call] != 1).any():
-            network = guidance.network or model.network
-            condition = {**model.condition, **guidance.unconditional}
-            F_uncond = network(state, labels[call], **condition)
-            if isinstance(F_uncond, Tensor):  # the next call may recycle the network's buffer
-                F_uncond = F_uncond.clone()
-        F = model.network(state, labels[call], **model.condition)
-        yield Step(call, sigma, runner.query, F, plan)
-        state = runner.advance(F, F_uncond)
+        F_uncond, w = None, 1.0 if weights is None else weights[call]
+        with torch.set_grad_enabled(grad):
+            if guidance is not None and np.any(w != 1.0):
+                F_uncond = _unconditional(model, guidance, state, labels[call])
+            F = model.network(state, labels[call], **model.condition)
+        yield Step(call, sigma, runner.query, F, plan, F_uncond, w)
+        with torch.set_grad_enabled(grad):
+            state = runner.advance(F, F_uncond)
     runner.check()
     yield Step(plan.nfe, plan.sigma_final, state, None, plan)
+
+
+def _unconditional(model: Denoiser, guidance: Guidance, state: Tensor, label: Tensor) -> Any:
+    """Call the network without its condition; the conditional call needs its input as it was."""
+    network = guidance.network or model.network
+    before = None if state.is_inference() else state._version
+    F = network(state, label, **{**model.condition, **guidance.unconditional})
+    if before is not None and state._version != before:
+        raise RuntimeError(
+            "the network changed its input in place, which its conditional call reads too: "
+            "give it a copy, network(x.clone(), ...)"
+        )
+    return F.clone() if isinstance(F, Tensor) else F  # the next call may recycle its buffer
 
 
 def sample(
@@ -153,27 +175,28 @@ def sample(
             )
     model = _matching(denoiser, plan)
     size = samples if batch is None else batch
+    model.check(samples, size)
     starts = range(0, samples, size)
     report, close = _reporter(progress, len(starts) * plan.nfe)
     results = []
-    with torch.set_grad_enabled(grad):
-        for number, start in enumerate(starts):
-            stop = min(start + size, samples)
-            steps = trajectory(
-                model.batch(samples, start, stop),
-                plan,
-                shape=shape,
-                seeds=seeds[start:stop],
-                x=None if x is None else x[start:stop],
-                noise=noise[:, start:stop] if isinstance(noise, Tensor) else noise,
-                dtype=dtype,
-                io_dtype=io_dtype,
-                device=device,
-                backend=backend,
-            )
-            for step in steps:
-                report(number * plan.nfe + step.call)
-            results.append(step.x if step.x.requires_grad else step.x.clone())  # frees the rest
+    for number, start in enumerate(starts):
+        stop = min(start + size, samples)
+        steps = trajectory(
+            model.batch(samples, start, stop),
+            plan,
+            shape=shape,
+            seeds=seeds[start:stop],
+            x=None if x is None else x[start:stop],
+            noise=noise[:, start:stop] if isinstance(noise, Tensor) else noise,
+            dtype=dtype,
+            io_dtype=io_dtype,
+            device=device,
+            backend=backend,
+            grad=grad,
+        )
+        for step in steps:
+            report(number * plan.nfe + step.call)
+        results.append(step.x if step.x.requires_grad else step.x.clone())  # frees the rest
     close()
     return torch.cat(results) if len(results) > 1 else results[0]
 

@@ -146,6 +146,69 @@ def test_wrong_guidance_is_named(kw, says):
         Guidance(**kw)
 
 
+def test_what_has_an_entry_per_sample_of_a_batch_is_refused():
+    plan = pydiffcore.trace(samplers.euler, levels.karras(2), prediction.edm())
+
+    def network(x, c, y=None):
+        return 0 * x
+
+    label = Denoiser(network, prediction.edm(), {"y": torch.arange(4)})
+    with pytest.raises(ValueError, match="condition 'y' has 4 entries, as a batch has, expected 8"):
+        pydiffcore.sample(label, plan, shape=(2,), seeds=range(8), batch=4)
+    weight = Denoiser(network, prediction.edm(), {}, Guidance(torch.ones(4), {"y": None}))
+    with pytest.raises(ValueError, match="weight has 4 entries, expected 8"):
+        pydiffcore.sample(weight, plan, shape=(2,), seeds=range(8), batch=4)
+
+
+def test_the_denoised_step_is_guided():
+    """The last Euler step, to sigma = 0, returns D itself."""
+    model = Denoiser(
+        lambda x, c, y=0.0: torch.tanh(x) + y,
+        prediction.edm(),
+        {"y": 1.0},
+        Guidance(torch.tensor([3.0, 0.5]), {"y": 0.0}),
+    )
+    plan = pydiffcore.trace(samplers.euler, levels.karras(3), prediction.edm())
+    steps = pydiffcore.trajectory(model, plan, shape=(4,), seeds=range(2))
+    denoised = [step.denoised for step in steps]
+    assert torch.allclose(denoised[-2], denoised[-1], atol=1e-6)
+
+
+def test_a_guided_network_that_changes_its_input_is_told():
+    def network(x, c, y=0.0):
+        return x.mul_(0.5) + y
+
+    model = Denoiser(network, prediction.edm(), {"y": 1.0}, Guidance(3.0, {"y": 0.0}))
+    plan = pydiffcore.trace(samplers.euler, levels.karras(3), prediction.edm())
+    with pytest.raises(RuntimeError, match="changed its input in place"):
+        pydiffcore.sample(model, plan, shape=(4,), seeds=range(2))
+
+
+def test_a_module_with_parameters_stays_on_the_fused_path():
+    class Network(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed, self.mix = torch.nn.Linear(1, 6), torch.nn.Linear(6, 6)
+
+        def forward(self, x, c_noise):
+            return self.mix(x + self.embed(c_noise[:, None]))
+
+    network = Network()
+    for io_dtype in (torch.float32, torch.float64):
+        model = Denoiser(network.to(io_dtype), prediction.edm())
+        plan = pydiffcore.trace(samplers.euler, levels.karras(3), prediction.edm())
+        kw = {"shape": (6,), "seeds": range(2), "dtype": torch.float64, "io_dtype": io_dtype}
+        for step in pydiffcore.trajectory(model, plan, **kw):
+            assert not step.x.requires_grad
+            assert step.F is None or not step.F.requires_grad
+
+
+def test_a_diverging_plan_is_not_returned():
+    plan = pydiffcore.trace(samplers.langevin, levels.explicit([2.0, 1.0]), step=1e12, repeats=3)
+    with pytest.raises(FloatingPointError, match="the result is not finite"):
+        pydiffcore.sample(zero, plan, shape=(2,), seeds=[0])
+
+
 def test_weights_must_match_the_samples():
     model = Denoiser(zero, guidance=Guidance(torch.ones(2)))
     with pytest.raises(ValueError, match="weight has 2 entries, expected 3"):

@@ -59,6 +59,7 @@ class Dataset:
         flat, level = rows(x, self.shape), column("sigma", sigma, x)
         points, center = self.centred.like(x), self.center.like(x)
         norms = 0.5 * (points * points).sum(-1)
+        wanted_labels = None if labels is None else self._wanted(labels, x)
         classes = None if labels is None else like(self.labels, x)
 
         def denoise(flat: Any, level: Any, wanted: Any = None) -> Any:
@@ -70,9 +71,7 @@ class Dataset:
                 logits = xp.where(wanted == classes, logits, -xp.inf)
             return center + softmax(logits) @ points
 
-        arrays = [flat, level]
-        if labels is not None:
-            arrays.append(self._wanted(labels, x))
+        arrays = [flat, level] if wanted_labels is None else [flat, level, wanted_labels]
         return cast(in_chunks(denoise, points.shape[0], *arrays), x).reshape(x.shape)
 
     def score(self, x: Any, sigma: Any, labels: Any = None) -> Any:

@@ -7,13 +7,24 @@ against it, and it serves devices that they do not know and outputs that require
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore.ops.noise import INITIAL, SAMPLER, normal
 from pydiffcore.ops.rows import Rows
 
-__all__ = ["ReferenceProgram"]
+__all__ = ["ReferenceProgram", "guided"]
+
+
+def guided(c: Tensor, u: Tensor, w: NDArray[np.float64] | float, dtype: torch.dtype) -> Tensor:
+    """Return u + w (c − u) in ``dtype``, w a number or one per sample."""
+    weight = torch.as_tensor(w, dtype=dtype, device=c.device)
+    if weight.ndim:
+        weight = weight.reshape(-1, *(1,) * (c.ndim - 1))
+    c, u = c.to(dtype), u.to(dtype)
+    return u + weight * (c - u)
 
 
 class ReferenceProgram:
@@ -24,26 +35,20 @@ class ReferenceProgram:
     ) -> None:
         self.rows, self.seeds, self.shape, self.registers = rows, seeds, shape, registers
 
-    def advance(
-        self, row: int, F: Tensor | None, uncond: Tensor | None, noise: Tensor | None
-    ) -> Tensor:
+    def advance(self, row: int, F: Tensor | None, noise: Tensor | None) -> Tensor:
         """Run one row and return the next network input, in the state's dtype.
 
-        ``F`` is None in row 0; ``uncond`` is the unconditional output, or None; ``noise`` is the
-        row's explicit draws [M, B, …], or None for the kernel's own noise.
+        ``F`` is the network's output in the state's dtype, guidance included, None in row 0;
+        ``noise`` is the row's explicit draws [M, B, …], or None for the kernel's own noise.
         """
-        t = self.rows
-        registers = self.registers[: int(t.registers_in[row])]  # the others may hold anything
-        dtype, device = self.registers[0].dtype, self.registers[0].device
+        t, registers = self.rows, self.registers
+        dtype, device = registers[0].dtype, registers[0].device
         z = self._draws(row, noise, dtype, device)
+        if row == 0 and t.registers_in[0] == 0:
+            registers = []
         D = None
-        if F is not None:
-            F = F.to(dtype)
-            if uncond is not None:
-                u, w = uncond.to(dtype), self._weight(row, dtype, device)
-                F = u + w * (F - u)
-            if t.clip is not None:
-                D = (float(t.c_skip[row]) * registers[0] + float(t.c_out[row]) * F).clamp(*t.clip)
+        if F is not None and t.clip is not None:
+            D = (float(t.c_skip[row]) * registers[0] + float(t.c_out[row]) * F).clamp(*t.clip)
         after = []
         for j in range(t.registers_out[row]):
             terms = [float(a) * r for a, r in zip(t.A[row, j], registers, strict=False)]
@@ -56,11 +61,6 @@ class ReferenceProgram:
             after.append(total)
         self.registers = after
         return float(t.c_in[row]) * after[0]
-
-    def _weight(self, row: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        assert self.rows.guidance is not None
-        w = torch.as_tensor(self.rows.guidance[row], dtype=dtype, device=device)
-        return w.reshape(-1, *(1,) * len(self.shape)) if w.ndim else w
 
     def _draws(
         self, row: int, noise: Tensor | None, dtype: torch.dtype, device: torch.device

@@ -23,7 +23,7 @@ from torch import Tensor
 from pydiffcore.ops import native
 from pydiffcore.ops.checks import checked_guidance, choose, not_finite, sizes
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
-from pydiffcore.ops.reference import ReferenceProgram
+from pydiffcore.ops.reference import ReferenceProgram, guided
 from pydiffcore.ops.rows import fold
 from pydiffcore.plan import Plan
 
@@ -112,9 +112,13 @@ class Runner:
         self._prepare(unit_noise=x is None)
         self._reference = None
         if x is not None:
-            self._state[0] = self._checked(x, "x", self.dtype, exact=False)
+            x = self._checked(x, "x", self.dtype, exact=False)
+            if not bool(torch.isfinite(x).all()):
+                raise ValueError("x holds a value that is not finite")
         self._row = 0
         if self.native and (x is None or not x.requires_grad):
+            if x is not None:
+                self._state[0] = x
             noise = self._noise_row(0)
             self._report(self._advance(0, 0, 0, 0 if noise is None else noise.data_ptr()), None)
             self._row, self._version = 1, self._state._version
@@ -160,7 +164,8 @@ class Runner:
         """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
             self._report(3, None)
-        if self._shares_input and self._state._version != self._version:
+        native_input = self._shares_input and self._reference is None
+        if native_input and self._state._version != self._version:
             raise RuntimeError(
                 "the network changed its input in place, and here the input is the state itself: "
                 "give it a copy, network(x.clone(), ...)"
@@ -179,9 +184,15 @@ class Runner:
         if status == 2:  # an output that overlaps the registers in part
             status = self._advance_native(F.clone(), None if F_uncond is None else F_uncond.clone())
         if status:
-            self._report(status, F if F_uncond is None else torch.stack([F, F_uncond], 1))
+            self._report(status, self._combined(F, F_uncond))
         self._row += 1
         return self._input if self._row <= self.plan.nfe else self.result
+
+    def _combined(self, F: Tensor, F_uncond: Tensor | None) -> Tensor:
+        """Return what the row computes with: guided, in the registers' dtype."""
+        if F_uncond is None or self.guidance is None:
+            return F.to(self.dtype)
+        return guided(F, F_uncond, self.guidance[self._row - 1], self.dtype)
 
     def _advance_native(self, F: Tensor, F_uncond: Tensor | None) -> int:
         uncond = 0 if F_uncond is None else F_uncond.data_ptr()
@@ -190,13 +201,16 @@ class Runner:
         return int(self._advance(self._row, F.data_ptr(), uncond, pointer))
 
     def check(self) -> None:
-        """Raise where a row on a CUDA device read a value that was not finite; wait for it.
+        """Raise where the run met a value that is not finite; on a CUDA device wait for it.
 
-        ``advance`` does not wait there; on the CPU it raises itself.
+        ``advance`` raises on the CPU where an output is not finite, and does not wait on a
+        device; a state that overflowed shows in the result.
         """
         bad = None if self._program is None else self._program.status()
         if bad is not None:
             raise not_finite(self.plan.sigma, bad[0] - 1, bad[1], self.seeds)
+        if not bool(torch.isfinite(self.query).all()):
+            raise FloatingPointError("the result is not finite: the plan's steps diverged")
 
     @property
     def query(self) -> Tensor:
@@ -236,11 +250,11 @@ class Runner:
 
     def _advance_reference(self, F: Tensor | None, F_uncond: Tensor | None) -> Tensor:
         assert self._reference is not None
-        for output in (F, F_uncond):
-            if output is not None and not bool(torch.isfinite(output).all()):
-                self._report(1, output)
-        noise = self._noise_row(self._row)
-        following = self._reference.advance(self._row, F, F_uncond, noise)
+        if F is not None:
+            F = self._combined(F, F_uncond)
+            if not bool(torch.isfinite(F).all()):
+                self._report(1, F)
+        following = self._reference.advance(self._row, F, self._noise_row(self._row))
         self._row += 1
         if self._row > self.plan.nfe:
             return self._reference.registers[0]

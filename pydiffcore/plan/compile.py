@@ -31,24 +31,27 @@ RANK_TOLERANCE = 1e-9
 
 
 class Step(NamedTuple):
-    """``R' = P·R + q·D + q_raw·D_raw + G·z`` for the candidates R of one segment."""
+    """``R' = P·R + q·D + q_raw·D_raw + G·z`` for the candidates R' of one segment, of ``size``."""
 
     P: Vector
     q: Vector
     q_raw: Vector
     G: Vector
     draws: list[int]
+    size: Vector
 
 
-def compile_tape(tape: Tape, output: int) -> dict[str, Any]:
+def compile_tape(tape: Tape, output: int, sigma_init: float) -> dict[str, Any]:
     """Return the arrays A, B, B_raw, S, streams and the register counts of a plan.
 
     Args:
         tape: the record of a sampler's run.
         output: index of the node that the sampler returned.
+        sigma_init: size of the initial state; D and the draws have size 1.  Ranks are those of
+            vectors measured in these sizes: 1e-10·x is no rounding error where x is 1e8.
 
     """
-    steps = _reachable(tape, output)
+    steps = _reachable(tape, output, sigma_init)
     fewest = _read(steps, own_up_to=0)
     K = max(len(c) for c in fewest)
     own = _read(steps, own_up_to=K)
@@ -86,31 +89,37 @@ def _combine(node: Node, vectors: dict[int, Vector]) -> Vector:
     return total
 
 
-def _independent(candidates: list[Vector], limit: int) -> list[int]:
-    """Indices of the first linearly independent candidates, by Gram-Schmidt done twice."""
+def _independent(candidates: list[Vector], size: Vector, limit: int) -> list[int]:
+    """Indices of the first linearly independent candidates, by Gram-Schmidt done twice.
+
+    ``size`` is what one unit of each coordinate measures.
+    """
     basis: list[Vector] = []
     picked: list[int] = []
     for index, candidate in enumerate(candidates):
-        norm = float(np.sqrt(candidate @ candidate))
+        rest = candidate * size
+        norm = float(np.sqrt(rest @ rest))
         if norm == 0.0:
             continue
-        rest = candidate / norm
+        rest = rest / norm
         for _ in range(2):
             for axis in basis:
                 rest = rest - (axis @ rest) * axis
-        size = float(np.sqrt(rest @ rest))
-        if size > RANK_TOLERANCE:
-            basis.append(rest / size)
+        left = float(np.sqrt(rest @ rest))
+        if left > RANK_TOLERANCE:
+            basis.append(rest / left)
             picked.append(index)
             if len(picked) == limit:
                 break
     return picked
 
 
-def _solve(basis: Vector, rows: Vector) -> Vector:
+def _solve(basis: Vector, rows: Vector, size: Vector) -> Vector:
     """Return X with X·basis = rows, exact where a row of ``rows`` is a row of ``basis``."""
-    norms = np.sqrt((basis * basis).sum(axis=1))
-    solution: Vector = np.linalg.lstsq((basis / norms[:, None]).T, rows.T, rcond=None)[0].T / norms
+    scaled = basis * size
+    norms = np.sqrt((scaled * scaled).sum(axis=1))
+    unit = (scaled / norms[:, None]).T
+    solution: Vector = np.linalg.lstsq(unit, (rows * size).T, rcond=None)[0].T / norms
     solution[np.abs(solution) <= 1e-14 * np.abs(solution).max(axis=1, keepdims=True)] = 0.0
     for i, same in enumerate((rows[:, None] == basis).all(axis=2)):
         if same.any():
@@ -118,12 +127,13 @@ def _solve(basis: Vector, rows: Vector) -> Vector:
     return solution
 
 
-def _reachable(tape: Tape, output: int) -> list[Step]:
+def _reachable(tape: Tape, output: int, sigma_init: float) -> list[Step]:
     """Forward pass: one :class:`Step` per segment over independent live symbols."""
     nodes = tape.nodes
     needed, live = _liveness(tape, output)
     carried: dict[int, Vector] = {}
     width, start, steps = 1, 0, []
+    sizes = np.array([sigma_init])
     for segment in range(len(tape.queries) + 1):
         stop = start
         while stop < len(nodes) and nodes[stop].segment == segment:
@@ -142,12 +152,15 @@ def _reachable(tape: Tape, output: int) -> list[Step]:
         target = tape.queries[segment] if segment < len(tape.queries) else output
         alive = [target] + [i for i in live[segment] if i != target]
         stack = [vectors[i] for i in alive]
-        picked = _independent(stack, limit=len(stack))
+        measure = np.concatenate([sizes, np.ones(size - width)])
+        picked = _independent(stack, measure, limit=len(stack))
         if not picked or picked[0] != 0:
             raise ValueError("the sampler queries the denoiser at a state that is always zero")
         R = np.array([stack[i] for i in picked])
-        steps.append(Step(R[:, :width], R[:, width], R[:, width + 1], R[:, width + 2 :], draws))
-        coordinates = _solve(R, np.array(stack))
+        sizes = np.sqrt(np.square(R * measure).sum(axis=1))
+        parts = R[:, :width], R[:, width], R[:, width + 1], R[:, width + 2 :]
+        steps.append(Step(*parts, draws, sizes))
+        coordinates = _solve(R, np.array(stack), measure)
         carried = dict(zip(alive, coordinates, strict=True))
         width, start = len(picked), stop
     return steps
@@ -169,18 +182,18 @@ def _read(steps: list[Step], own_up_to: int) -> list[Vector]:
     Up to ``own_up_to`` candidates are kept as they are; more are mixed where fewer are read.
     """
     chosen: list[Vector] = [np.eye(1, len(steps[-1].P))]
-    for step in reversed(steps[1:]):
-        reads = chosen[-1] @ step.P
+    for step, before in zip(reversed(steps[1:]), reversed(steps[:-1]), strict=True):
+        reads, size = chosen[-1] @ step.P, before.size
         width = reads.shape[1]
         own = np.eye(width)
         spanned = [own[0], *reads]
-        rank = width if width <= own_up_to else len(_independent(spanned, limit=width))
+        rank = width if width <= own_up_to else len(_independent(spanned, size, limit=width))
         if rank == width:
             chosen.append(own)
             continue
-        inside = [e for e in own[1:] if len(_independent([*spanned, e], limit=width)) == rank]
+        inside = [e for e in own[1:] if len(_independent([*spanned, e], size, limit=width)) == rank]
         candidates = [own[0], *inside, *reads]
-        kept = _independent(candidates, limit=rank)
+        kept = _independent(candidates, size, limit=rank)
         chosen.append(np.array([candidates[i] for i in kept]))
     return chosen[::-1]
 
@@ -195,14 +208,15 @@ def _rows(steps: list[Step], chosen: list[Vector]) -> dict[str, Any]:
     stream = np.full((n, M), -1, np.int64)
     registers = np.array([len(c) for c in chosen], np.int64)
     before: Vector = np.eye(1)
+    size = np.ones(1)
     for i, (step, after) in enumerate(zip(steps, chosen, strict=True)):
         k = len(after)
         moved = after @ step.P
         A[i, :k, : len(before)] = (
-            moved if before.shape[0] == before.shape[1] else _solve(before, moved)
+            moved if before.shape[0] == before.shape[1] else _solve(before, moved, size)
         )
         B[i, :k], B_raw[i, :k] = after @ step.q, after @ step.q_raw
         S[i, :k, : len(step.draws)] = after @ step.G
         stream[i, : len(step.draws)] = step.draws
-        before = after
+        before, size = after, step.size
     return {"A": A, "B": B, "B_raw": B_raw, "S": S, "stream": stream, "registers_out": registers}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -91,7 +92,7 @@ def trace(
         c_in=c_in,
         c_noise=c_noise,
         clip=bounds,
-        **compile_tape(tape, result),
+        **compile_tape(tape, result, float(levels.sigma[0])),
     )
     return plan if scaling is None else plan.scaled(scaling)
 
@@ -112,11 +113,14 @@ def _run(
 
 def _call_text(sampler: Callable[..., Any], options: dict[str, Any]) -> str:
     """Name a sampler with its options, as in ``heun(churn=20.0)``."""
+    if isinstance(sampler, functools.partial):
+        return _call_text(sampler.func, {**sampler.keywords, **options})
     given = ", ".join(
         f"{name}={value.name if isinstance(value, Process) else repr(value)}"
         for name, value in options.items()
     )
-    return f"{sampler.__name__}({given})" if given else sampler.__name__
+    name = getattr(sampler, "__name__", type(sampler).__name__)
+    return f"{name}({given})" if given else name
 
 
 def _checked_clip(clip: tuple[float, float] | None) -> tuple[float, float] | None:

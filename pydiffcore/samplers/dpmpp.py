@@ -41,6 +41,8 @@ def dpmpp_2m_sde(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float
         eta: scale of the reverse SDE's noise; 0 is :func:`dpmpp_2m`.
 
     """
+    if not eta >= 0:
+        raise ValueError(f"eta is {eta}, expected at least 0")
     D_prev, h_prev = None, 0.0
     for sigma, sigma_next in levels.steps():
         D = denoise(x, sigma)

@@ -29,6 +29,8 @@ def split(sigma: float, sigma_next: float, eta: float) -> tuple[float, float]:
 
     σ_up = eta·σ_next·sqrt(σ² − σ_next²)/σ: DDIM's eq. 16 (arXiv 2010.02502) in the EDM frame.
     """
+    if not eta >= 0:
+        raise ValueError(f"eta is {eta}, expected at least 0")
     up = eta * sigma_next * math.sqrt((sigma - sigma_next) * (sigma + sigma_next)) / sigma
     if up > sigma_next:
         raise ValueError(

@@ -33,6 +33,8 @@ def heun(
         s_noise: S_noise, the deviation of the added noise; other than 1 it misses the marginal.
 
     """
+    if not (churn >= 0 and s_noise >= 0):
+        raise ValueError(f"churn is {churn}, s_noise is {s_noise}: expected at least 0")
     for sigma, sigma_next in levels.steps():
         gamma = min(churn / len(levels), math.sqrt(2) - 1) if s_min <= sigma <= s_max else 0.0
         sigma_hat = sigma * (1 + gamma)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydiffcore.levels import Levels
 from pydiffcore.process import Process
-from pydiffcore.samplers.sde import _times
+from pydiffcore.samplers.sde import times
 
 __all__ = ["pf_euler", "pf_heun"]
 
@@ -28,7 +28,7 @@ def pf_euler(x: Any, denoise: Any, levels: Levels, noise: Any, *, process: Proce
         process: gives s = alpha, σ = level and their derivatives.
 
     """
-    steps = _times(levels, process)
+    steps = times(levels, process)
     X = float(process.alpha(steps[0][0])) * x
     for t, t_next in steps:
         X = X + (t_next - t) * _slope(X, t, denoise, process)
@@ -56,7 +56,7 @@ def pf_heun(
     """
     if not 0 < stage <= 1:
         raise ValueError(f"stage is {stage}, expected a number in (0, 1]")
-    steps = _times(levels, process)
+    steps = times(levels, process)
     X = float(process.alpha(steps[0][0])) * x
     for i, (t, t_next) in enumerate(steps):
         h = t_next - t

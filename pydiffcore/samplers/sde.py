@@ -16,14 +16,15 @@ from pydiffcore.process import Process
 __all__ = ["euler_maruyama", "reverse_diffusion"]
 
 
-def _times(levels: Levels, process: Process) -> list[tuple[float, float]]:
-    times = [float(t) for t in process.time(levels.sigma)]
-    if not all(math.isfinite(t) for t in times):
+def times(levels: Levels, process: Process) -> list[tuple[float, float]]:
+    """Return the pairs (t, s) of the process's times at the levels' steps."""
+    found = [float(t) for t in process.time(levels.sigma)]
+    if not all(math.isfinite(t) for t in found):
         raise ValueError(
             f"levels reach sigma = {levels.sigma[-1]}, which {process.name} has at no finite time: "
             "make them with final_zero=False"
         )
-    return list(itertools.pairwise(times))
+    return list(itertools.pairwise(found))
 
 
 def euler_maruyama(
@@ -44,7 +45,7 @@ def euler_maruyama(
         final_noise: draw noise in the last step too; the paper's code leaves it out.
 
     """
-    alpha, steps = process.alpha, _times(levels, process)
+    alpha, steps = process.alpha, times(levels, process)
     X = float(alpha(steps[0][0])) * x
     for i, (t, s) in enumerate(steps):
         a, sigma = float(alpha(t)), float(process.level(t))

@@ -2,6 +2,7 @@
 """What a plan says of itself: registers, marginals, file, text."""
 
 import dataclasses
+import functools
 import itertools
 import json
 
@@ -124,6 +125,37 @@ def test_dead_code_costs_nothing():
 
     plan = trace(wasteful, levels.karras(5))
     assert (plan.registers, plan.is_stochastic) == (1, False)
+
+
+@pytest.mark.parametrize("sigmas", [[100, 8e-8, 8e-9, 0], [1e8, 1e-2, 1e-3, 0]])
+@pytest.mark.parametrize("sampler", [samplers.dpmpp_2m, samplers.heun, samplers.lms])
+def test_huge_level_ratios_lose_no_variable(sampler, sigmas):
+    plan = trace(sampler, levels.explicit(sigmas))
+    tolerance = 1e-6 if sampler is samplers.heun else 1e-9  # heun cancels at such ratios itself
+    assert np.abs(plan.noise_ratio - 1).max() < tolerance * max(1.0, plan.amplification)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        (samplers.ancestral, {"eta": -0.5}),
+        (samplers.ddim, {"eta": -0.5}),
+        (samplers.dpmpp_2m_sde, {"eta": float("nan")}),
+        (samplers.heun, {"churn": -3}),
+        (samplers.ddpm, {"variance": "medium"}),
+        (samplers.lms, {"order": 0}),
+        (samplers.langevin, {"step": -1.0}),
+        (samplers.pf_heun, {"process": process.vp(), "stage": 0}),
+    ],
+)
+def test_options_out_of_range_are_named(sampler, options):
+    with pytest.raises(ValueError, match=f"{list(options)[-1]} is"):
+        trace(sampler, levels.karras(6), **options)
+
+
+def test_a_partial_is_named_like_its_function():
+    partial = functools.partial(samplers.heun, churn=20.0)
+    assert trace(partial, levels.karras(4)) == trace(samplers.heun, levels.karras(4), churn=20.0)
 
 
 def test_a_step_to_zero_forgets_the_state_exactly():
