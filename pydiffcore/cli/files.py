@@ -68,7 +68,7 @@ def save(path: str, samples: Tensor, drawing: Drawing, plan: Plan, frame: Frame)
     texts = {"pydiffcore": drawing.text(), "pydiffcore-plan": plan.to_json()}
     target.parent.mkdir(parents=True, exist_ok=True)
     if form == "npz":
-        from pydiffcore.train.checkpoint import write_atomically
+        from pydiffcore.atomic import write_atomically
 
         write_atomically(target, _npz(samples, drawing, texts))
         return f"{len(samples)} samples in {target}"

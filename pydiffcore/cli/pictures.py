@@ -57,7 +57,7 @@ def grid(images: Tensor, columns: int, enlarge: int = 1) -> NDArray[np.uint8]:
 
 def write_png(path: Path, image: NDArray[np.uint8], text: Mapping[str, str]) -> None:
     """Write an image [H, W] or [H, W, 3] atomically, with texts in its metadata."""
-    from pydiffcore.train.checkpoint import write_atomically
+    from pydiffcore.atomic import write_atomically
 
     try:
         from PIL import Image, PngImagePlugin

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 import pydiffcore
+from pydiffcore.atomic import write_atomically
 from pydiffcore.cli import pictures
 from pydiffcore.cli.measure import Measurement, measure, table
 from pydiffcore.evaluate import Yardstick, train_judge
@@ -33,7 +34,6 @@ from pydiffcore.train import (
     Recipe,
     StopSignal,
     Training,
-    checkpoint,
     digits,
     load_model,
     load_training,
@@ -139,7 +139,7 @@ def quickstart(
             raise
     results["seconds_training"] = trained - began
     results["seconds"] = time.perf_counter() - began
-    checkpoint.write_atomically(out / "results.json", json.dumps(results, indent=1).encode())
+    write_atomically(out / "results.json", json.dumps(results, indent=1).encode())
     echo(f"time      {results['seconds']:.0f} s, {trained - began:.0f} s of it training")
     return results
 

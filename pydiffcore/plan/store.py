@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from pydiffcore.atomic import write_atomically
 
 if TYPE_CHECKING:
     from pydiffcore.plan.plan import Plan
@@ -54,17 +54,7 @@ def from_json(cls: type[Plan], text: str, name: str = "the text") -> Plan:
 
 def save(plan: Plan, path: str | Path) -> None:
     """Write ``plan`` atomically: a reader sees the old file or the whole new one."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(to_json(plan))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_atomically(Path(path), to_json(plan).encode())
 
 
 def load(cls: type[Plan], path: str | Path) -> Plan:

@@ -19,7 +19,9 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["load", "save", "write_atomically"]
+from pydiffcore.atomic import write_atomically
+
+__all__ = ["load", "save"]
 
 FORMAT = "pydiffcore-checkpoint"
 VERSION = 1
@@ -34,19 +36,6 @@ def _paths(path: str | Path) -> tuple[Path, Path, Path]:
 
 
 ENDINGS = (".json", ".safetensors", ".previous.safetensors")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _digest(document: Mapping[str, Any]) -> str:
@@ -81,12 +70,21 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
     }
     described = json.dumps({**document, "digest": _digest(document)}, indent=1, allow_nan=False)
     text.parent.mkdir(parents=True, exist_ok=True)
-    if binary.exists() and text.exists():
+    if text.exists() and binary.exists() and _belongs(binary, text):
         previous.unlink(missing_ok=True)
         os.link(binary, previous)
     write_atomically(binary, content)
     write_atomically(text, described.encode())
     previous.unlink(missing_ok=True)
+
+
+def _belongs(binary: Path, text: Path) -> bool:
+    """Whether the tensors are those that the JSON names, not what an interrupted save left."""
+    try:
+        named = json.loads(text.read_bytes()).get("sha256")
+    except (ValueError, AttributeError):
+        return False
+    return hashlib.sha256(binary.read_bytes()).hexdigest() == named
 
 
 def load(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

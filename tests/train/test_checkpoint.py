@@ -132,6 +132,10 @@ def test_killed_between_any_two_steps_leaves_the_former_one(path, monkeypatch, f
     tensors, meta = load(path)
     assert meta == META
     assert torch.equal(tensors["weight"], TENSORS["weight"])
+    calls.clear()
+    with pytest.raises(OSError, match="no"):  # and once more, on what the first one left
+        save(path, {"weight": torch.full((2,), 3.0)}, {"new": True})
+    assert torch.equal(load(path)[0]["weight"], TENSORS["weight"])
     monkeypatch.undo()
     save(path, {"weight": torch.ones(2)}, {"new": True})
     assert load(path)[1] == {"new": True}
