@@ -104,3 +104,43 @@ def not_finite(
         f"(sigma = {sigma[call]:.6g}), first in sample {sample} of {len(seeds)} "
         f"(seed {seeds[sample]})"
     )
+
+
+def operand(
+    value: Any,
+    name: str,
+    shape: torch.Size,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """Return a contiguous tensor of this shape and device, and of this dtype where one is given."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
+    if dtype is not None and value.dtype != dtype:
+        raise TypeError(f"{name} has dtype {value.dtype}, expected the io_dtype {dtype}")
+    if not value.dtype.is_floating_point:
+        raise TypeError(f"{name} has dtype {value.dtype}, expected a floating-point tensor")
+    if value.device != device:
+        raise ValueError(f"{name} is on {value.device}, expected {device}")
+    if value.shape != shape:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple(shape)}")
+    return value.contiguous()
+
+
+def noise_source(
+    noise: Any, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype
+) -> Tensor | torch.Generator | None:
+    """Return what a run draws from: None, a generator, or a stack [draws, B, *shape] in place."""
+    if noise is None or isinstance(noise, torch.Generator):
+        return noise
+    if not isinstance(noise, Tensor):
+        raise TypeError(
+            f"noise is {type(noise).__name__}, expected a tensor, a torch.Generator or None"
+        )
+    if tuple(noise.shape) != shape:
+        raise ValueError(
+            f"noise has shape {tuple(noise.shape)}, expected {shape}: one tensor per stream"
+        )
+    if not bool(torch.isfinite(noise).all()):
+        raise ValueError("noise holds a value that is not finite")
+    return noise.to(device=device, dtype=dtype).contiguous()

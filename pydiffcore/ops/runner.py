@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore.ops import native
-from pydiffcore.ops.checks import checked_guidance, choose, not_finite, sizes
+from pydiffcore.ops.checks import checked_guidance, choose, noise_source, not_finite, operand, sizes
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
 from pydiffcore.ops.reference import ReferenceProgram, guided
 from pydiffcore.ops.rows import fold
@@ -75,7 +75,7 @@ class Runner:
         self.shape = torch.Size((len(self.seeds), *sizes(shape)))
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
-        self.noise = self._checked_noise(noise)
+        self.noise = noise_source(noise, (plan.draws, *self.shape), self.device, dtype)
         self.native = _pick_backend(backend, plan, self.device)
         self._unit_noise: bool | None = None
         self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
@@ -112,7 +112,7 @@ class Runner:
         self._prepare(unit_noise=x is None)
         self._reference = None
         if x is not None:
-            x = self._checked(x, "x", self.dtype, exact=False)
+            x = operand(x, "x", self.shape, self.device)
             if not bool(torch.isfinite(x).all()):
                 raise ValueError("x holds a value that is not finite")
         self._row = 0
@@ -170,9 +170,10 @@ class Runner:
                 "the network changed its input in place, and here the input is the state itself: "
                 "give it a copy, network(x.clone(), ...)"
             )
-        F = self._checked(F, "F, the network's output,", self.io_dtype)
+        at = self.shape, self.device, self.io_dtype
+        F = operand(F, "F, the network's output,", *at)
         if F_uncond is not None:
-            F_uncond = self._checked(F_uncond, "F_uncond, its unconditional output,", self.io_dtype)
+            F_uncond = operand(F_uncond, "F_uncond, its unconditional output,", *at)
             if self.guidance is None:
                 raise ValueError("F_uncond was given, but the runner was made without guidance")
         grad = F.requires_grad or (F_uncond is not None and F_uncond.requires_grad)
@@ -269,35 +270,6 @@ class Runner:
         return torch.randn(
             (count, *self.shape), generator=self.noise, dtype=self.dtype, device=self.device
         )
-
-    def _checked(self, value: Any, name: str, dtype: torch.dtype, *, exact: bool = True) -> Tensor:
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
-        if exact and value.dtype != dtype:
-            raise TypeError(f"{name} has dtype {value.dtype}, expected the io_dtype {dtype}")
-        if not value.dtype.is_floating_point:
-            raise TypeError(f"{name} has dtype {value.dtype}, expected a floating-point tensor")
-        if value.device != self.device:
-            raise ValueError(f"{name} is on {value.device}, expected {self.device}")
-        if value.shape != self.shape:
-            raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple(self.shape)}")
-        return value.contiguous()
-
-    def _checked_noise(self, noise: Any) -> Tensor | torch.Generator | None:
-        if noise is None or isinstance(noise, torch.Generator):
-            return noise
-        if not isinstance(noise, Tensor):
-            raise TypeError(
-                f"noise is {type(noise).__name__}, expected a tensor, a torch.Generator or None"
-            )
-        expected = (self.plan.draws, *self.shape)
-        if tuple(noise.shape) != expected:
-            raise ValueError(
-                f"noise has shape {tuple(noise.shape)}, expected {expected}: one tensor per stream"
-            )
-        if not bool(torch.isfinite(noise).all()):
-            raise ValueError("noise holds a value that is not finite")
-        return noise.to(device=self.device, dtype=self.dtype).contiguous()
 
     def _report(self, status: int, F: Tensor | None) -> None:
         if status == 1 and F is not None:
