@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore.ops import native
-from pydiffcore.ops.checks import checked_guidance, choose, noise_source, not_finite, operand, sizes
+from pydiffcore.ops.checks import (
+    all_finite,
+    checked_guidance,
+    choose,
+    noise_source,
+    not_finite,
+    operand,
+    sizes,
+)
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
 from pydiffcore.ops.reference import ReferenceProgram, guided
 from pydiffcore.ops.rows import fold
@@ -113,7 +121,7 @@ class Runner:
         self._reference = None
         if x is not None:
             x = operand(x, "x", self.shape, self.device)
-            if not bool(torch.isfinite(x).all()):
+            if not all_finite(x):
                 raise ValueError("x holds a value that is not finite")
         self._row = 0
         if self.native and (x is None or not x.requires_grad):
@@ -210,7 +218,7 @@ class Runner:
         bad = None if self._program is None else self._program.status()
         if bad is not None:
             raise not_finite(self.plan.sigma, bad[0] - 1, bad[1], self.seeds)
-        if not bool(torch.isfinite(self.query).all()):
+        if not all_finite(self.query):
             raise FloatingPointError("the result is not finite: the plan's steps diverged")
 
     @property
@@ -253,7 +261,7 @@ class Runner:
         assert self._reference is not None
         if F is not None:
             F = self._combined(F, F_uncond)
-            if not bool(torch.isfinite(F).all()):
+            if not all_finite(F):
                 self._report(1, F)
         following = self._reference.advance(self._row, F, self._noise_row(self._row))
         self._row += 1
