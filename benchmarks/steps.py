@@ -41,7 +41,7 @@ def text(size: tuple[int, ...]) -> str:
 def steps_for(size: tuple[int, ...]) -> int:
     """Steps of a loop: many where a step is short."""
     elements = int(np.prod(size))
-    return 200 if elements < 10_000 else 50 if elements < 2_000_000 else 6
+    return 200 if elements < 10_000 else 50 if elements < 2_000_000 else 10
 
 
 def every_case() -> Iterator[tuple[str, str, tuple[int, ...], int, int]]:
