@@ -41,11 +41,10 @@ class ReferenceProgram:
         ``F`` is the network's output in the state's dtype, guidance included, None in row 0;
         ``noise`` is the row's explicit draws [M, B, …], or None for the kernel's own noise.
         """
-        t, registers = self.rows, self.registers
-        dtype, device = registers[0].dtype, registers[0].device
+        t = self.rows
+        registers = self.registers[: int(t.registers_in[row])]  # the others may hold anything
+        dtype, device = self.registers[0].dtype, self.registers[0].device
         z = self._draws(row, noise, dtype, device)
-        if row == 0 and t.registers_in[0] == 0:
-            registers = []
         D = None
         if F is not None and t.clip is not None:
             D = (float(t.c_skip[row]) * registers[0] + float(t.c_out[row]) * F).clamp(*t.clip)

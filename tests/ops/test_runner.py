@@ -184,6 +184,16 @@ def test_gradient_of_the_initial_state(kind):
     assert float((grad * direction).sum()) == pytest.approx(float(slope), rel=1e-5)
 
 
+def test_registers_that_no_row_has_set_are_not_read():
+    """The first output requires a gradient: torch operations take over from the native rows."""
+    runner = Runner(PLAN, SHAPE, SEEDS)
+    runner._state[1:] = float("nan")
+    state = runner.start()
+    for _ in range(PLAN.nfe):
+        state = runner.advance(torch.tanh(state.detach()).requires_grad_())
+    assert torch.isfinite(state).all()
+
+
 def test_no_graph_is_recorded_without_grad():
     weight = torch.ones((), requires_grad=True)
     model = pydiffcore.Denoiser(lambda x, c: weight * torch.tanh(x), prediction.edm())
