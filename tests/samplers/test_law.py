@@ -52,7 +52,7 @@ def fine_levels(case, n):
         return levels.uniform_t(n, VE, t_min=0.05, t_max=0.75, final_zero=False)
     if "process" in case.options:
         return levels.uniform_t(n, case.options["process"], t_min=0.02, t_max=0.7, final_zero=False)
-    return levels.karras(n, sigma_min=0.1, sigma_max=20.0)
+    return levels.karras(n, sigma_min=0.1, sigma_max=20.0, final_zero=False)
 
 
 MIXED = [case for case in STOCHASTIC if case.sampler is not samplers.langevin]
