@@ -9,7 +9,8 @@
 namespace pdc {
 namespace {
 
-constexpr double kWorthWaking = 10000;
+// ns of estimated work; a parallel region of two threads costs 1 to 2 µs.
+constexpr double kWorthWaking = 3000;
 
 std::atomic<bool> forked{false};
 

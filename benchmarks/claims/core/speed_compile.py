@@ -5,8 +5,8 @@ Stochastic steps are compared with its faster setting, ``fallback_random=True``,
 torch's own generator; the default is published beside it.  Compile time is not counted.
 
 Euler on 8×4×128×128 falls short of 2 because compiled code moves the same 16 bytes per element
-and both wait for the shared cache.  Stochastic rows of some 10 µs and less (64×16×7, 8192×2) run
-on one thread here as there, which the bar for two threads does not foresee.
+and both wait for the shared cache.  Small stochastic rows (64×16×7, 8192×2) take 3 to 8 µs, of
+which the second thread saves a third: compiled code runs them on one thread too.
 """
 
 import torch._inductor.config as inductor

@@ -6,9 +6,7 @@ with ``scale_model_input``, as pipelines call it, it is published beside it.  Me
 interleaved rounds within one run; both get the same network outputs.
 
 Where DPM-Solver++(2M) falls short of 10 its state lies in the second- and third-level cache and the
-row waits for it: 20 bytes per element at about 150 GB/s a core.  16,384 stochastic elements
-(8192×2) take some 11 µs on one thread, about what a parallel region costs, so that the second
-thread gives the row nothing there.
+row waits for it: 20 bytes per element at about 150 GB/s a core.
 """
 
 from benchmarks import steps
