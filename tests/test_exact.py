@@ -336,3 +336,9 @@ X = np.zeros((2, 2, 3))
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_labels_of_a_set_without_labels_are_refused_on_tensors_too():
+    data = exact.dataset([[0.0], [1.0]])
+    with pytest.raises(ValueError, match="labels were given"):
+        data(torch.zeros(2, 1), 1.0, torch.tensor([0, 1]))

@@ -118,7 +118,11 @@ def test_noise_and_corruption_wait_for_nothing(no_sync):
     images = torch.zeros(8, 64, dtype=torch.uint8, device="cuda")
     coefficients = np.ones((8, 4), np.float32)
     seeds = np.arange(8, dtype=np.uint64)
-    native.corrupt(images, coefficients, seeds, out, torch.empty_like(out), purpose=2, stream=0)
+    target = torch.full_like(out, torch.nan)
+    native.corrupt(images, coefficients, seeds, out, target, purpose=2, stream=0)
+    torch.cuda.set_sync_debug_mode("default")
+    assert torch.isfinite(out).all()
+    assert torch.isfinite(target).all()
 
 
 def test_the_loop_allocates_nothing():
