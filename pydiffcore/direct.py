@@ -54,7 +54,7 @@ def direct(
     shape: Sequence[int],
     seeds: Any,
     x: Tensor | None = None,
-    noise: Tensor | None = None,
+    noise: Tensor | Callable[[float, float], Tensor] | None = None,
     clip: tuple[float, float] | None = None,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
@@ -66,7 +66,8 @@ def direct(
         sampler, levels, options: as for :func:`pydiffcore.trace`.
         denoiser, shape, seeds: as for :func:`pydiffcore.sample`.
         x: initial states [N, *shape] in the EDM frame, of deviation ``levels.sigma[0]``.
-        noise: unit normals, one tensor [N, *shape] per draw of the sampler, or None.
+        noise: unit normals, one tensor [N, *shape] per draw of the sampler; a function of the
+            levels (sigma, sigma_next) of the step; or None.
         clip: bounds of D, or None.
         dtype: of every tensor, the network's included.
         device: of every tensor.
@@ -79,7 +80,9 @@ def direct(
         x = float(levels.sigma[0]) * normal(seeds, shape, purpose=INITIAL, stream=0, **at)
     drawn = iter(range(2**32))
 
-    def draw() -> Tensor:
+    def draw(*interval: float) -> Tensor:
+        if callable(noise):
+            return noise(*interval).to(**at)
         stream = next(drawn)
         if noise is not None:
             return noise[stream].to(**at)

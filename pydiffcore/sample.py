@@ -21,6 +21,7 @@ from pydiffcore.prediction import denoised
 __all__ = ["Step", "sample", "trajectory"]
 
 Model = Denoiser | Callable[..., Tensor]
+Noise = Tensor | torch.Generator | Callable[[float, float], Tensor] | None
 
 
 class Step(NamedTuple):
@@ -63,7 +64,7 @@ def trajectory(
     shape: Sequence[int],
     seeds: Any,
     x: Tensor | None = None,
-    noise: Tensor | torch.Generator | None = None,
+    noise: Noise = None,
     dtype: torch.dtype = torch.float32,
     io_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
@@ -128,7 +129,7 @@ def sample(
     seeds: Any,
     batch: int | None = None,
     x: Tensor | None = None,
-    noise: Tensor | torch.Generator | None = None,
+    noise: Noise = None,
     dtype: torch.dtype = torch.float32,
     io_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
@@ -150,7 +151,8 @@ def sample(
         x: initial states [N, *shape], noise included, of deviation ``plan.init_scale``; drawn
             from the seeds where None.
         noise: None for noise from the seeds; unit normals [plan.draws, N, *shape], one tensor per
-            stream; or a ``torch.Generator``, whose numbers depend on the batch.
+            stream; a ``torch.Generator``, whose numbers depend on the batch; or a function
+            ``noise(sigma, sigma_next)`` that returns unit normals for the batch at hand.
         dtype: of the state between calls, float32 or float64.
         io_dtype: of the network's input and output, ``dtype`` where None.
         device: of state and network.

@@ -11,15 +11,20 @@ from pydiffcore.levels.core import FloatArray, Levels, assemble, bounds, ramp
 from pydiffcore.process import Process
 
 
-def explicit(sigmas: ArrayLike, process: Process | None = None) -> Levels:
+def explicit(sigmas: ArrayLike, process: Process | None = None, rising: bool = False) -> Levels:
     """Levels as given, float64 [n + 1], strictly descending; nothing is appended.
+
+    Args:
+        sigmas: the levels, the last of which may be 0.
+        process: the process they belong to; edm() by default.
+        rising: whether the list may also rise, for samplers that add noise there (restart).
 
     Raises:
         ValueError: see Levels.
 
     """
     sigma = np.array(sigmas, dtype=np.float64)
-    return Levels(sigma, process or processes.edm(), f"explicit(n={sigma.size - 1})")
+    return Levels(sigma, process or processes.edm(), f"explicit(n={sigma.size - 1})", rising)
 
 
 def karras(

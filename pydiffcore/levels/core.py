@@ -22,12 +22,13 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """A strictly descending list of noise levels with the process it belongs to.
+    """A list of noise levels, strictly descending, with the process it belongs to.
 
     Fields:
         sigma: float64 [n + 1], read-only; finite, positive but for the last one, which may be 0.
         process: gives each level its time and signal scale.
         name: how the list was made, with all parameters.
+        rising: whether the list may also rise, where a sampler adds noise again (Restart).
 
     Raises:
         ValueError: for a wrong shape, fewer than two levels, or values that are not finite,
@@ -38,11 +39,12 @@ class Levels:
     sigma: FloatArray
     process: Process
     name: str
+    rising: bool = False
 
     def __post_init__(self) -> None:
         """Check the list and make it read-only."""
         sigma = np.array(self.sigma, dtype=np.float64)
-        _check(sigma)
+        _check(sigma, self.rising)
         sigma.setflags(write=False)
         object.__setattr__(self, "sigma", sigma)
 
@@ -58,9 +60,19 @@ class Levels:
         return hash((self.process, self.sigma.tobytes()))
 
     def steps(self) -> Iterator[tuple[float, float]]:
-        """Yield (sigma_i, sigma_{i+1}) of each step as Python floats."""
-        values = self.sigma.tolist()
-        yield from pairwise(values)
+        """Yield (sigma_i, sigma_{i+1}) of each step as Python floats.
+
+        Raises:
+            ValueError: the list rises; samplers that add noise there read :meth:`jumps`.
+
+        """
+        if self.rising:
+            raise ValueError(f"{self.name} rises: of the samplers, restart takes such levels")
+        yield from pairwise(self.sigma.tolist())
+
+    def jumps(self) -> Iterator[tuple[float, float]]:
+        """Yield (sigma_i, sigma_{i+1}), some of which may rise, as Python floats."""
+        yield from pairwise(self.sigma.tolist())
 
     @property
     def t(self) -> FloatArray:
@@ -73,7 +85,7 @@ class Levels:
         return np.asarray(self.process.alpha_at(self.sigma))
 
 
-def _check(sigma: FloatArray) -> None:
+def _check(sigma: FloatArray, rising: bool) -> None:
     if sigma.ndim != 1 or sigma.size < 2:
         raise ValueError(
             f"sigma must have shape [n + 1] with at least one step, got shape {sigma.shape}"
@@ -81,7 +93,9 @@ def _check(sigma: FloatArray) -> None:
     for wrong, expected in (
         (~np.isfinite(sigma), "finite"),
         (sigma < 0.0, "not negative"),
-        (np.append(False, np.diff(sigma) >= 0.0), "strictly descending"),
+        (np.append(sigma[:-1] <= 0.0, False), "positive before its last entry"),
+        (np.append(False, np.diff(sigma) == 0.0), "different from the level before"),
+        (np.append(False, (np.diff(sigma) > 0.0) & (not rising)), "strictly descending"),
     ):
         if wrong.any():
             at = int(np.argmax(wrong))

@@ -12,6 +12,10 @@ from pydiffcore import process as processes
 from pydiffcore.levels.core import FloatArray, Levels, assemble, bounds, ramp, step_count
 from pydiffcore.process import Process
 
+# Stands for the infinite level of a table with zero terminal signal.  In the process's own scaling
+# (trace(..., scaling=process)) the limit is met to 1e-12.
+UNBOUNDED = 1e12
+
 
 def iddpm(
     n: int,
@@ -55,7 +59,7 @@ def iddpm(
 def _table(process: Process) -> FloatArray:
     if process.size is None:
         raise ValueError(f"process must be tabulated (discrete or iddpm), got {process.name}")
-    return np.asarray(process.level(np.arange(process.size)))
+    return np.minimum(process.level(np.arange(process.size)), UNBOUNDED)
 
 
 def _at(t: FloatArray, table: FloatArray, final_zero: bool, process: Process, name: str) -> Levels:
@@ -85,8 +89,7 @@ def trailing(n: int, process: Process, final_zero: bool = True) -> Levels:
         final_zero: end at 0, or at the lowest level of the table.
 
     Raises:
-        ValueError: for n out of range, a process without a table, or a first level that is infinite
-            (zero terminal signal).
+        ValueError: for n out of range or a process without a table.
 
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,14 +133,26 @@ def operand(
 
 
 def noise_source(
-    noise: Any, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype
-) -> Tensor | torch.Generator | None:
-    """Return what a run draws from: None, a generator, or a stack [draws, B, *shape] in place."""
+    noise: Any,
+    shape: tuple[int, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+    interval: NDArray[np.float64],
+) -> Tensor | torch.Generator | Callable[..., Any] | None:
+    """Return what a run draws from: None, a generator, a function, or a stack [draws, *shape]."""
     if noise is None or isinstance(noise, torch.Generator):
+        return noise
+    if callable(noise):
+        if np.isnan(interval).any():
+            raise ValueError(
+                "noise is a function of (sigma, sigma_next), but the sampler does not say which "
+                "levels its draws lie between: it calls noise() without them"
+            )
         return noise
     if not isinstance(noise, Tensor):
         raise TypeError(
-            f"noise is {type(noise).__name__}, expected a tensor, a torch.Generator or None"
+            f"noise is {type(noise).__name__}, expected a tensor, a torch.Generator, "
+            "a function of (sigma, sigma_next) or None"
         )
     if tuple(noise.shape) != shape:
         raise ValueError(

@@ -53,7 +53,8 @@ class Runner:
         device: where the registers live.
         guidance: weights w of ``u + w(c − u)``, [n] or [n, B] for n network calls, or None.
         noise: None for the kernel's own noise; a tensor [plan.draws, B, *shape] with one unit
-            normal per stream; or a ``torch.Generator``.
+            normal per stream; a ``torch.Generator``; or a function of (sigma, sigma_next), the
+            levels of the step, that returns unit normals [B, *shape].
         backend: "native", "reference" (torch operations), or "auto": native where it can.
 
     Raises:
@@ -83,7 +84,9 @@ class Runner:
         self.shape = torch.Size((len(self.seeds), *sizes(shape)))
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
-        self.noise = noise_source(noise, (plan.draws, *self.shape), self.device, dtype)
+        self.noise = noise_source(
+            noise, (plan.draws, *self.shape), self.device, dtype, plan.interval
+        )
         self.native = _pick_backend(backend, plan, self.device)
         self._unit_noise: bool | None = None
         self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
@@ -273,8 +276,13 @@ class Runner:
         count = int(self._rows.draws[row])
         if self.noise is None or count == 0:
             return None
+        streams = self._rows.stream[row, :count].tolist()
         if isinstance(self.noise, Tensor):
-            return self.noise[[int(m) for m in self._rows.stream[row, :count]]]
+            return self.noise[streams]
+        if callable(self.noise):
+            given = [self.noise(*self.plan.interval[m].tolist()) for m in streams]
+            drawn = [operand(z, "noise(sigma, sigma_next)", self.shape, self.device) for z in given]
+            return torch.stack(drawn).to(self.dtype)
         return torch.randn(
             (count, *self.shape), generator=self.noise, dtype=self.dtype, device=self.device
         )

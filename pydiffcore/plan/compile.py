@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 def compile_tape(tape: Tape, output: int, sigma_init: float) -> dict[str, Any]:
-    """Return the arrays A, B, B_raw, S, streams and the register counts of a plan.
+    """Return the arrays A, B, B_raw, S, stream, interval and the register counts of a plan.
 
     Args:
         tape: the record of a sampler's run.
@@ -55,7 +55,9 @@ def compile_tape(tape: Tape, output: int, sigma_init: float) -> dict[str, Any]:
     fewest = _read(steps, own_up_to=0)
     K = max(len(c) for c in fewest)
     own = _read(steps, own_up_to=K)
-    return _rows(steps, own if max(len(c) for c in own) == K else fewest)
+    rows = _rows(steps, own if max(len(c) for c in own) == K else fewest)
+    intervals = tape.intervals[: int(rows["stream"].max()) + 1]
+    return {**rows, "interval": np.array(intervals, np.float64).reshape(-1, 2)}
 
 
 def _liveness(tape: Tape, output: int) -> tuple[set[int], list[list[int]]]:

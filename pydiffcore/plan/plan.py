@@ -45,6 +45,8 @@ class Plan:
         clip: (low, high) for D, or None.
         A: [n + 1, K, K], B and B_raw: [n + 1, K], S: [n + 1, K, M], stream: [n + 1, M] with -1
             where a row draws less; registers_out: [n + 1].
+        interval: [draws, 2] levels (from, to) of the step that each stream's noise belongs to,
+            NaN where the sampler does not say.
 
     Raises:
         ValueError: shapes disagree, a number is not finite, or a count is out of range.
@@ -69,6 +71,7 @@ class Plan:
     S: Array
     stream: NDArray[np.int64]
     registers_out: NDArray[np.int64]
+    interval: Array
     clip: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -104,6 +107,10 @@ class Plan:
             raise ValueError(f"plan.registers_out is {counts}, expected 1 to {K}, 1 at the end")
         if self.stream.min() < -1:
             raise ValueError("plan.stream has a number below -1")
+        if self.interval.shape != (self.draws, 2):
+            raise ValueError(
+                f"plan.interval has shape {self.interval.shape}, expected {(self.draws, 2)}"
+            )
 
     @property
     def nfe(self) -> int:

@@ -45,12 +45,12 @@ class Node(NamedTuple):
 
 @dataclass
 class Tape:
-    """The record of one run of a sampler: its nodes, its network calls, its draws."""
+    """The record of one run of a sampler: its nodes, its network calls, its draws' intervals."""
 
     nodes: list[Node] = field(default_factory=list)
     queries: list[int] = field(default_factory=list)
     sigmas: list[float] = field(default_factory=list)
-    draws: int = 0
+    intervals: list[tuple[float, float]] = field(default_factory=list)
 
     def push(
         self, kind: str, a: int, coef_a: float = 1.0, b: int = -1, coef_b: float = 0.0
@@ -70,10 +70,10 @@ class Tape:
         self.queries.append(query.index)
         self.sigmas.append(float(sigma))
 
-    def draw(self) -> Symbol:
-        """Return a fresh unit normal: the next stream of the noise."""
-        self.draws += 1
-        return self.push("z", self.draws - 1)
+    def draw(self, sigma: float = math.nan, sigma_next: float = math.nan) -> Symbol:
+        """Return a fresh unit normal, the next stream of the noise, for the step between levels."""
+        self.intervals.append((float(sigma), float(sigma_next)))
+        return self.push("z", len(self.intervals) - 1)
 
 
 def _scalar(value: object) -> float | None:

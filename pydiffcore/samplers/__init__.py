@@ -3,7 +3,8 @@
 
 They run on symbols (to be traced into a plan), on torch tensors (unfused: the oracle of the fused
 run) and on NumPy arrays, and see the EDM frame x = x0 + σ z.  ``denoise(x, sigma)`` returns D,
-``levels.steps()`` the pairs (σ, σ_next), ``noise()`` a fresh unit normal.
+``levels.steps()`` the pairs (σ, σ_next), ``noise(sigma, sigma_next)`` a fresh unit normal for that
+step (the levels may be left out; who passes noise in as a function of them needs them).
 """
 
 from pydiffcore.samplers.dpmpp import dpmpp_2m as dpmpp_2m

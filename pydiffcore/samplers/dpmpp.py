@@ -54,6 +54,6 @@ def dpmpp_2m_sde(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float
             target = D + h / (2 * h_prev) * (D - D_prev)
         x = sigma_next / sigma * math.exp(-eta * h) * x - math.expm1(-h * (1 + eta)) * target
         if eta > 0:
-            x = x + sigma_next * math.sqrt(-math.expm1(-2 * eta * h)) * noise()
+            x = x + sigma_next * math.sqrt(-math.expm1(-2 * eta * h)) * noise(sigma, sigma_next)
         D_prev, h_prev = D, h
     return x

@@ -53,7 +53,7 @@ def ancestral(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 
         D = denoise(x, sigma)
         x = D + (down / sigma) * (x - D)
         if up > 0:
-            x = x + up * noise()
+            x = x + up * noise(sigma, sigma_next)
     return x
 
 
@@ -72,7 +72,7 @@ def ddim(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 0.0) 
         D, raw = with_raw(denoise, x, sigma)
         x = D + (down / sigma) * (x - raw)
         if up > 0:
-            x = x + up * noise()
+            x = x + up * noise(sigma, sigma_next)
     return x
 
 
@@ -97,5 +97,5 @@ def ddpm(x: Any, denoise: Any, levels: Levels, noise: Any, *, variance: str = "s
             gap = math.sqrt((sigma - sigma_next) * (sigma + sigma_next))
             small = gap * ratio
             large = gap * math.sqrt((1 + sigma_next**2) / (1 + sigma**2))
-            x = x + (small if variance == "small" else large) * noise()
+            x = x + (small if variance == "small" else large) * noise(sigma, sigma_next)
     return x

@@ -39,7 +39,7 @@ def heun(
         gamma = min(churn / len(levels), math.sqrt(2) - 1) if s_min <= sigma <= s_max else 0.0
         sigma_hat = sigma * (1 + gamma)
         if gamma > 0:
-            x = x + s_noise * math.sqrt(sigma_hat**2 - sigma**2) * noise()
+            x = x + s_noise * math.sqrt(sigma_hat**2 - sigma**2) * noise(sigma, sigma_hat)
         D = denoise(x, sigma_hat)
         x_next = D + (sigma_next / sigma_hat) * (x - D)  # Euler's step
         if sigma_next > 0:
