@@ -249,12 +249,22 @@ NAN, INF = float("nan"), float("inf")
         (lambda: levels.leading(3, LINEAR, steps_offset=-1), "steps_offset"),
         (lambda: levels.leading(1000, LINEAR, steps_offset=1), "past the last entry 999"),
         (lambda: levels.linspace(1001, LINEAR), "at most"),
-        (
-            lambda: levels.trailing(2, process.discrete([0.1, 0.5, 1.0])),
-            r"finite; sigma\[0\] is inf",
-        ),
+        (lambda: levels.explicit([1, 2, 2], rising=True), r"rising or falling; sigma\[2\]"),
+        (lambda: levels.explicit([1, 0, 2], rising=True), r"rising or falling; sigma\[2\]"),
+        (lambda: list(levels.explicit([1, 2, 0], rising=True).steps()), "restart takes such"),
     ],
 )
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_levels_may_rise_where_asked():
+    made = levels.explicit([2.0, 1.0, 1.5, 0.0], rising=True)
+    assert list(made.jumps()) == [(2.0, 1.0), (1.0, 1.5), (1.5, 0.0)]
+
+
+def test_zero_terminal_signal_starts_from_a_level_that_stands_for_infinity():
+    made = levels.trailing(2, process.discrete([0.1, 0.5, 1.0]))
+    assert made.sigma[0] == 1e12
+    assert made.alpha[0] == pytest.approx(0.0, abs=1e-11)

@@ -90,12 +90,11 @@ def _check(sigma: FloatArray, rising: bool) -> None:
         raise ValueError(
             f"sigma must have shape [n + 1] with at least one step, got shape {sigma.shape}"
         )
+    descending = "strictly descending"
     for wrong, expected in (
         (~np.isfinite(sigma), "finite"),
         (sigma < 0.0, "not negative"),
-        (np.append(sigma[:-1] <= 0.0, False), "positive before its last entry"),
-        (np.append(False, np.diff(sigma) == 0.0), "different from the level before"),
-        (np.append(False, (np.diff(sigma) > 0.0) & (not rising)), "strictly descending"),
+        (np.append(False, ~_moves(sigma, rising)), "rising or falling" if rising else descending),
     ):
         if wrong.any():
             at = int(np.argmax(wrong))
@@ -103,6 +102,11 @@ def _check(sigma: FloatArray, rising: bool) -> None:
             raise ValueError(
                 f"sigma must be {expected}; sigma[{at}] is {float(sigma[at])!r}{before}"
             )
+
+
+def _moves(sigma: FloatArray, rising: bool) -> NDArray[np.bool_]:
+    """Whether each step goes somewhere: down, or where levels may rise, up from above 0."""
+    return (sigma[1:] < sigma[:-1]) | ((sigma[1:] > sigma[:-1]) & (sigma[:-1] > 0) & rising)
 
 
 def step_count(n: int) -> int:

@@ -44,6 +44,7 @@ def from_json(cls: type[Plan], text: str, name: str = "the text") -> Plan:
             field: np.array(value) if isinstance(value, list) else value
             for field, value in content.items()
         }
+        arrays["interval"] = np.reshape(arrays["interval"], (-1, 2))  # [] where nothing is drawn
         plan = cls(**arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name} does not hold a whole plan: {error}") from None

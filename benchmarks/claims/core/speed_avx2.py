@@ -6,10 +6,9 @@ As ``speed_diffusers``, with ``PYDIFFCORE_TARGET=avx2``: the bar of stochastic r
 
 import os
 
-os.environ["PYDIFFCORE_TARGET"] = "avx2"
-
 from benchmarks.claims.claim import main
 from benchmarks.claims.core.speed_diffusers import measure
 
 if __name__ == "__main__":
+    os.environ["PYDIFFCORE_TARGET"] = "avx2"  # read at the first native call
     main(measure)
