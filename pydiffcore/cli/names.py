@@ -19,39 +19,42 @@ __all__ = ["LEVELS", "PREDICTIONS", "PROCESSES", "SAMPLERS", "assignments", "cal
 Function = Callable[..., Any]
 
 
-def _discrete(betas: Function, n: int = 1000, **ends: Any) -> Any:
-    return process.discrete(betas(n, **ends))
+def _table(betas: Function, **fixed: Any) -> Function:
+    """Return the function of a table of betas that makes the process of it, ``zero_snr`` or not."""
 
+    def made(zero_snr: bool = False, **given: Any) -> Any:
+        table = betas(**fixed, **given)
+        return process.discrete(process.rescale_zero_terminal_snr(table) if zero_snr else table)
 
-def ddpm(n: int = 1000, start: float = 1e-4, end: float = 0.02) -> Any:
-    """Betas spaced evenly from start to end."""
-    return _discrete(process.linear_betas, n, start=start, end=end)
-
-
-def latent(n: int = 1000, start: float = 0.00085, end: float = 0.012) -> Any:
-    """Betas whose roots are spaced evenly."""
-    return _discrete(process.scaled_linear_betas, n, start=start, end=end)
-
-
-def cosine(n: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> Any:
-    """Betas of the cosine schedule."""
-    return _discrete(process.cosine_betas, n, offset=offset, max_beta=max_beta)
+    own = inspect.signature(betas).parameters.values()
+    rest = [parameter for parameter in own if parameter.name not in fixed]
+    zero_snr = inspect.signature(made).parameters["zero_snr"]
+    setattr(made, "__signature__", inspect.Signature([*rest, zero_snr]))  # noqa: B010
+    made.__name__, made.__doc__ = betas.__name__.removesuffix("_betas"), betas.__doc__
+    return made
 
 
 SAMPLERS: dict[str, Function] = {
     "ancestral": samplers.ancestral,
+    "consistency": samplers.consistency,
     "ddim": samplers.ddim,
     "ddpm": samplers.ddpm,
     "dpmpp-2m": samplers.dpmpp_2m,
     "dpmpp-2m-sde": samplers.dpmpp_2m_sde,
     "euler": samplers.euler,
     "euler-maruyama": samplers.euler_maruyama,
+    "flow-euler-ancestral": samplers.flow_euler_ancestral,
+    "flow-heun": samplers.flow_heun,
+    "flow-sde": samplers.flow_sde,
     "heun": samplers.heun,
     "langevin": samplers.langevin,
+    "lcm": samplers.lcm,
     "lms": samplers.lms,
     "pf-euler": samplers.pf_euler,
     "pf-heun": samplers.pf_heun,
+    "predictor-corrector": samplers.predictor_corrector,
     "reverse-diffusion": samplers.reverse_diffusion,
+    "tcd": samplers.tcd,
 }
 LEVELS: dict[str, Function] = {
     "exponential": levels.exponential,
@@ -64,16 +67,32 @@ LEVELS: dict[str, Function] = {
     "ve": levels.ve,
 }
 PROCESSES: dict[str, Function] = {
-    "cosine": cosine,
-    "ddpm": ddpm,
+    "azula-cosine": process.azula_cosine,
+    "azula-decay": process.azula_decay,
+    "azula-rectified": process.azula_rectified,
+    "azula-vp": process.azula_vp,
+    "cascade": process.cascade,
+    "const": _table(process.const_betas),
+    "cosine": _table(process.cosine_betas),
+    "cosmos": process.cosmos,
+    "ddpm": _table(process.linear_betas),
     "edm": process.edm,
+    "exp": _table(process.exp_betas),
     "flow": process.flow,
     "iddpm": process.iddpm,
-    "latent": latent,
+    "jsd": _table(process.jsd_betas),
+    "laplace-diffusers": _table(process.laplace_diffusers_betas),
+    "latent": _table(process.scaled_linear_betas),
+    "quad": _table(process.quad_betas),
+    "sigmoid": _table(process.sigmoid_betas),
     "sub-vp": process.sub_vp,
+    "tangent": process.tangent,
     "ve": process.ve,
     "ve-sqrt": process.ve_sqrt,
     "vp": process.vp,
+    "vp-between": process.vp_between,
+    "warmup10": _table(process.warmup_betas, fraction=0.1),
+    "warmup50": _table(process.warmup_betas, fraction=0.5),
 }
 PREDICTIONS: dict[str, Function] = {
     "denoised": prediction.denoised,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes with closed forms in continuous time: VP, sub-VP, VE, EDM, rectified flow."""
+"""Processes with closed forms in continuous time: VP, sub-VP, VE, EDM."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pydiffcore.process.core import FloatArray, Process, as_float64, positive
+from pydiffcore.process.core import (
+    FloatArray,
+    Process,
+    as_float64,
+    identity,
+    ones,
+    positive,
+    zeros,
+)
 
 
 def _ordered(low_name: str, low: float, high_name: str, high: float) -> tuple[float, float]:
@@ -96,6 +104,36 @@ def vp(beta_min: float = 0.1, beta_max: float = 20.0) -> Process:
     )
 
 
+def vp_between(sigma_min: float = 0.02, sigma_max: float = 80.0, epsilon: float = 1e-3) -> Process:
+    """vp() whose level is sigma_min at t = epsilon and sigma_max at t = 1.
+
+    beta_max + beta_min = 2 B(1) and (beta_max - beta_min) epsilon^2 / 2 + beta_min epsilon =
+    B(epsilon), with B = log(1 + level^2).
+
+    Args:
+        sigma_min, sigma_max: levels at the two times.
+        epsilon: the first time, in (0, 1).
+
+    Raises:
+        ValueError: unless 0 < sigma_min < sigma_max and 0 < epsilon < 1, or where no rising beta
+            joins the two.
+
+    Source: Karras et al. 2022 (arXiv 2206.00364), appendix C.3.
+
+    """
+    low, high = _ordered("sigma_min", sigma_min, "sigma_max", sigma_max)
+    if not 0.0 < epsilon < 1.0:
+        raise ValueError(f"epsilon must lie strictly between 0 and 1, got {epsilon!r}")
+    total, first = float(_log1p_square(as_float64(high))), float(_log1p_square(as_float64(low)))
+    spread = 2.0 * (total - first / epsilon) / (1.0 - epsilon)
+    beta_min = total - 0.5 * spread
+    if spread < 0.0 or beta_min <= 0.0:
+        raise ValueError(
+            f"no rising positive beta has level {low!r} at t = {epsilon!r} and {high!r} at t = 1"
+        )
+    return vp(beta_min, beta_min + spread)
+
+
 def sub_vp(beta_min: float = 0.1, beta_max: float = 20.0) -> Process:
     """Sub-VP process: the mean of vp(), the noise variance of vp() squared; t in [1e-3, 1].
 
@@ -137,18 +175,6 @@ def sub_vp(beta_min: float = 0.1, beta_max: float = 20.0) -> Process:
     )
 
 
-def _identity(values: ArrayLike) -> Any:
-    return as_float64(values)[()]
-
-
-def _ones(values: ArrayLike) -> Any:
-    return np.ones_like(as_float64(values))[()]
-
-
-def _zeros(values: ArrayLike) -> Any:
-    return np.zeros_like(as_float64(values))[()]
-
-
 def ve(sigma_min: float = 0.02, sigma_max: float = 100.0, label: str = "log") -> Process:
     """Variance-exploding process with geometric levels, t in [0, 1].
 
@@ -181,12 +207,12 @@ def ve(sigma_min: float = 0.02, sigma_max: float = 100.0, label: str = "log") ->
     label_0 = math.log(0.5 * low)
     return Process(
         name=f"ve(sigma_min={low!r}, sigma_max={high!r}, label={label!r})",
-        alpha=_ones,
+        alpha=ones,
         sigma=level,
         level=level,
         time=time,
-        alpha_at=_ones,
-        d_alpha=_zeros,
+        alpha_at=ones,
+        d_alpha=zeros,
         d_level=lambda t: rate * level(t),
         diffusion=lambda t: math.sqrt(2.0 * rate) * level(t),
         label=level if label == "sigma" else lambda t: label_0 + rate * as_float64(t),
@@ -221,14 +247,14 @@ def ve_sqrt(sigma_min: float = 0.02, sigma_max: float = 100.0) -> Process:
 
     return Process(
         name=f"ve_sqrt(sigma_min={low!r}, sigma_max={high!r})",
-        alpha=_ones,
+        alpha=ones,
         sigma=lambda t: np.sqrt(as_float64(t)),
         level=lambda t: np.sqrt(as_float64(t)),
         time=lambda sigma: as_float64(sigma) ** 2,
-        alpha_at=_ones,
-        d_alpha=_zeros,
+        alpha_at=ones,
+        d_alpha=zeros,
         d_level=d_level,
-        diffusion=_ones,
+        diffusion=ones,
         label=label,
         t_min=low**2,
         t_max=high**2,
@@ -245,55 +271,15 @@ def edm() -> Process:
     """
     return Process(
         name="edm()",
-        alpha=_ones,
-        sigma=_identity,
-        level=_identity,
-        time=_identity,
-        alpha_at=_ones,
-        d_alpha=_zeros,
-        d_level=_ones,
+        alpha=ones,
+        sigma=identity,
+        level=identity,
+        time=identity,
+        alpha_at=ones,
+        d_alpha=zeros,
+        d_level=ones,
         diffusion=lambda t: np.sqrt(2.0 * as_float64(t)),
-        label=_identity,
+        label=identity,
         t_min=0.002,
         t_max=80.0,
-    )
-
-
-def flow() -> Process:
-    """Rectified flow: alpha = 1 - t, sigma = t, level = t / (1 - t), infinite at t = 1.
-
-    f = -1 / (1 - t), g = sqrt(2 t / (1 - t)).  Sampling runs in t from 0.999, as t = 1 has no
-    finite level, to 0.001.  The label is 1000 t.  Level 0 is at t = 0.
-
-    Source: Liu et al. 2023 (arXiv 2209.03003), eq. 1; Lipman et al. 2023 (arXiv 2210.02747), eq. 20
-    with sigma_min = 0 and time reversed.
-    """
-
-    def level(t: ArrayLike) -> Any:
-        t = as_float64(t)
-        with np.errstate(divide="ignore"):
-            return t / (1.0 - t)
-
-    def time(sigma: ArrayLike) -> Any:
-        sigma = as_float64(sigma)
-        with np.errstate(divide="ignore"):
-            return 1.0 / (1.0 + 1.0 / sigma)
-
-    def d_level(t: ArrayLike) -> Any:
-        with np.errstate(divide="ignore"):
-            return (1.0 - as_float64(t)) ** -2.0
-
-    return Process(
-        name="flow()",
-        alpha=lambda t: 1.0 - as_float64(t),
-        sigma=_identity,
-        level=level,
-        time=time,
-        alpha_at=lambda sigma: 1.0 / (1.0 + as_float64(sigma)),
-        d_alpha=lambda t: -_ones(t),
-        d_level=d_level,
-        diffusion=lambda t: np.sqrt(2.0 * level(t)),
-        label=lambda t: 1000.0 * as_float64(t),
-        t_min=0.001,
-        t_max=0.999,
     )

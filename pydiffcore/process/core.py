@@ -67,6 +67,18 @@ def as_float64(values: ArrayLike) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
+def identity(values: ArrayLike) -> Any:
+    return as_float64(values)[()]
+
+
+def ones(values: ArrayLike) -> Any:
+    return np.ones_like(as_float64(values))[()]
+
+
+def zeros(values: ArrayLike) -> Any:
+    return np.zeros_like(as_float64(values))[()]
+
+
 def positive(name: str, value: float) -> float:
     if not (isinstance(value, int | float | np.number) and math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be a positive finite number, got {value!r}")

@@ -9,50 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pydiffcore.process.betas import count
 from pydiffcore.process.core import FloatArray, Process, as_float64, positive
-
-
-def linear_betas(n: int = 1000, start: float = 1e-4, end: float = 0.02) -> FloatArray:
-    """Return betas spaced evenly from start to end, float64 [n] (Ho et al. 2020, section 4)."""
-    return np.linspace(*_beta_range(start, end), _count(n))
-
-
-def scaled_linear_betas(n: int = 1000, start: float = 0.00085, end: float = 0.012) -> FloatArray:
-    """Return betas whose square roots are spaced evenly, float64 [n] (Rombach et al. 2022)."""
-    low, high = _beta_range(start, end)
-    return np.linspace(math.sqrt(low), math.sqrt(high), _count(n)) ** 2
-
-
-def cosine_betas(n: int = 1000, offset: float = 0.008, max_beta: float = 0.999) -> FloatArray:
-    """Return the betas of the cosine schedule, float64 [n].
-
-    beta_i = min(1 - a((i + 1) / n) / a(i / n), max_beta), a(t) = cos^2(pi/2 (t + s) / (1 + s)),
-    s = offset.
-
-    Raises:
-        ValueError: for n < 1, offset <= 0 or max_beta outside (0, 1).
-
-    Source: Nichol & Dhariwal 2021 (arXiv 2102.09672), eq. 17.
-
-    """
-    offset = positive("offset", offset)
-    _beta_range(max_beta, max_beta)
-    t = np.arange(_count(n) + 1) / n
-    cosine = np.cos(0.5 * math.pi * (t + offset) / (1.0 + offset))
-    return np.minimum(1.0 - (cosine[1:] / cosine[:-1]) ** 2, max_beta)
-
-
-def _count(n: int, name: str = "n") -> int:
-    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"{name} must be a positive integer, got {n!r}")
-    return int(n)
-
-
-def _beta_range(start: float, end: float) -> tuple[float, float]:
-    for name, value in (("start", start), ("end", end)):
-        if not 0.0 < value < 1.0:
-            raise ValueError(f"{name} must lie strictly between 0 and 1, got {value!r}")
-    return float(start), float(end)
 
 
 def discrete(betas: ArrayLike) -> Process:
@@ -188,7 +146,7 @@ def iddpm_levels(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> FloatAr
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
 
     """
-    m = _count(m, "m")
+    m = count(m, "m")
     c1, c2 = positive("c1", c1), positive("c2", c2)
     a = np.sin(0.5 * math.pi * np.arange(m + 1) / (m * (c2 + 1.0))) ** 2
     log_growth = -np.log(np.maximum(a[:-1] / a[1:], c1))

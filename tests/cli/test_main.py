@@ -87,8 +87,8 @@ def test_one_line():
         (
             names.PROCESSES,
             process,
-            {"Curve", "Process", "cosine_betas", "discrete", "iddpm_levels", "linear_betas",
-             "scaled_linear_betas"},
+            {"Curve", "Process", "alpha_bar_betas", "discrete", "iddpm_levels",
+             "rescale_zero_terminal_snr"},
         ),
     ],
 )  # fmt: skip
@@ -101,6 +101,7 @@ def test_every_function_has_a_name(table, module, left_out):
         and getattr(getattr(module, name), "__module__", "").startswith(module.__name__)
     }
     reachable = {function.__name__ for function in table.values()}
+    reachable |= {f"{name}_betas" for name in reachable}  # tables go by the name of their process
     assert public - left_out <= reachable
 
 
@@ -120,6 +121,8 @@ def test_arguments_become_what_they_are():
     made = made_of("karras:rho=5,final_zero=false,sigma-max=10")
     assert made == levels.karras(3, sigma_max=10.0, rho=5.0, final_zero=False)
     assert names.called("process", *names.chosen("p", names.PROCESSES, "ddpm:n=10")).size == 10
+    latent = names.chosen("p", names.PROCESSES, "latent:zero_snr=true,end=0.02")
+    assert names.called("process", *latent).level(999) == float("inf")
 
 
 def made_of(text):
