@@ -28,12 +28,15 @@ class Denoiser:
         condition: keyword arguments of the network; tensors whose first axis is the number of
             samples are cut into batches along it, anything else is passed as it is.
         guidance: classifier-free guidance, or None.
+        learned_variance: the output has twice the channels (axis 1), F and then v in about
+            [−1, 1], which the sampler may use for its noise: ``ddpm(variance="learned_range")``.
     """
 
     network: Callable[..., Tensor]
     prediction: Prediction = field(default_factory=denoised)
     condition: Mapping[str, Any] = field(default_factory=dict)
     guidance: Guidance | None = None
+    learned_variance: bool = False
 
     def __post_init__(self) -> None:
         if not callable(self.network):
@@ -58,4 +61,19 @@ class Denoiser:
         """Return the denoiser of samples start…stop of ``samples``."""
         guidance = self.guidance and self.guidance.batch(samples, start, stop)
         condition = cut(self.condition, samples, start, stop)
-        return Denoiser(self.network, self.prediction, condition, guidance)
+        return Denoiser(self.network, self.prediction, condition, guidance, self.learned_variance)
+
+    def split(self, output: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return F and v of a network's output; v is None unless the variance is learned."""
+        return halves(output) if self.learned_variance else (output, None)
+
+
+def halves(output: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the second half of the channels, axis 1."""
+    channels = output.shape[1] if output.ndim > 1 else 1
+    if channels % 2:
+        raise ValueError(
+            f"the network's output has shape {tuple(output.shape)}, expected twice the channels "
+            "on axis 1: F and the learned variance"
+        )
+    return output[:, : channels // 2], output[:, channels // 2 :]

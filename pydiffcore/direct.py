@@ -6,6 +6,7 @@ It is slow, it takes samplers that cannot be traced, and it is the oracle of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,16 +27,19 @@ class DirectDenoiser:
 
     def __init__(self, model: Denoiser, clip: tuple[float, float] | None) -> None:
         self.model, self.clip = model, clip
+        self.variance: Tensor | None = None  # v of the last call
 
     def with_raw(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """Return D after clipping and D before it."""
         c_skip, c_out, c_in, c_noise = map(float, self.model.prediction.coefficients(sigma))
         label = torch.full((len(x),), c_noise, dtype=x.dtype, device=x.device)
-        F = self.model.network(c_in * x, label, **self.model.condition)
+        output = self.model.network(c_in * x, label, **self.model.condition)
+        F, self.variance = self.model.split(output)
         guidance = self.model.guidance
         if guidance is not None:
             condition = {**self.model.condition, **guidance.unconditional}
             u = (guidance.network or self.model.network)(c_in * x, label, **condition)
+            u = self.model.split(u)[0]
             w = torch.as_tensor(guidance.weights(np.array([sigma]), len(x))[0], dtype=x.dtype)
             w = w.to(x.device).reshape(-1, *(1,) * (x.ndim - 1)) if w.ndim else w
             F = u + w * (F - u)
@@ -44,6 +48,12 @@ class DirectDenoiser:
 
     def __call__(self, x: Tensor, sigma: float) -> Tensor:
         return self.with_raw(x, sigma)[0]
+
+    def spread(self, z: Tensor, low: float, high: float) -> Tensor:
+        """Return low^(1 − f) high^f z, f = (v + 1)/2 of the last output."""
+        if self.variance is None:
+            raise ValueError("a learned variance needs a Denoiser(learned_variance=True)")
+        return low * torch.exp((self.variance + 1) / 2 * math.log(high / low)) * z
 
 
 def direct(

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pydiffcore import process as processes
 from pydiffcore.process import Process
+from pydiffcore.process.core import positive
 
 FloatArray = NDArray[np.float64]
 Coefficients = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
@@ -88,6 +89,58 @@ def edm(sigma_data: float = 0.5) -> Prediction:
         return (data / total) ** 2, sigma * data / total, 1.0 / total, 0.25 * np.log(sigma)
 
     return _prediction(f"edm(sigma_data={data!r})", formula)
+
+
+def trigflow(sigma_data: float = 0.5) -> Prediction:
+    """TrigFlow: D = cos(t) x_t - sin(t) sigma_data F(x_t / sigma_data; t).
+
+    tan(t) = sigma / sigma_data and x_t = cos(t) x = cos(t) x0 + sin(t) sigma_data z.
+
+    Args:
+        sigma_data: standard deviation of the data.
+
+    Raises:
+        ValueError: unless sigma_data is positive and finite.
+
+    Source: Lu & Song 2025 (arXiv 2410.11081), section 3.
+
+    """
+    data = positive("sigma_data", sigma_data)
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        total = np.hypot(sigma, data)
+        return (data / total) ** 2, -sigma * data / total, 1.0 / total, np.arctan2(sigma, data)
+
+    return _prediction(f"trigflow(sigma_data={data!r})", formula)
+
+
+def consistency(sigma_data: float = 0.5, sigma_min: float = 0.002) -> Prediction:
+    """Consistency models: EDM's preconditioning, moved so that D is x itself at sigma_min.
+
+    With d = sigma - sigma_min: c_skip = sigma_data^2 / (d^2 + sigma_data^2),
+    c_out = d sigma_data / sqrt(v), c_in = 1 / sqrt(v), v = sigma^2 + sigma_data^2,
+    c_noise = 250 ln(sigma).
+
+    Args:
+        sigma_data: standard deviation of the data.
+        sigma_min: the lowest level of the model's training.
+
+    Raises:
+        ValueError: unless sigma_data is positive and finite and sigma_min is not negative.
+
+    Source: Song et al. 2023 (arXiv 2303.01469), appendix C.
+
+    """
+    data, low = positive("sigma_data", sigma_data), float(sigma_min)
+    if not (math.isfinite(low) and low >= 0.0):
+        raise ValueError(f"sigma_min must be finite and not negative, got {sigma_min!r}")
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        total, d = np.hypot(sigma, data), sigma - low
+        skip = (data / np.hypot(d, data)) ** 2
+        return skip, d * data / total, 1.0 / total, 250.0 * np.log(sigma)
+
+    return _prediction(f"consistency(sigma_data={data!r}, sigma_min={low!r})", formula)
 
 
 def _label(process: Process, sigma: FloatArray) -> Any:

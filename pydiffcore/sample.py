@@ -100,10 +100,10 @@ def trajectory(
         with torch.set_grad_enabled(grad):
             if guidance is not None and np.any(w != 1.0):
                 F_uncond = _unconditional(model, guidance, state, labels[call])
-            F = model.network(state, labels[call], **model.condition)
+            F, v = model.split(model.network(state, labels[call], **model.condition))
         yield Step(call, sigma, runner.query, F, plan, F_uncond, w)
         with torch.set_grad_enabled(grad):
-            state = runner.advance(F, F_uncond)
+            state = runner.advance(F, F_uncond, v)
     runner.check()
     yield Step(plan.nfe, plan.sigma_final, state, None, plan)
 
@@ -112,12 +112,13 @@ def _unconditional(model: Denoiser, guidance: Guidance, state: Tensor, label: Te
     """Call the network without its condition; the conditional call needs its input as it was."""
     network = guidance.network or model.network
     before = None if state.is_inference() else state._version
-    F = network(state, label, **{**model.condition, **guidance.unconditional})
+    output = network(state, label, **{**model.condition, **guidance.unconditional})
     if before is not None and state._version != before:
         raise RuntimeError(
             "the network changed its input in place, which its conditional call reads too: "
             "give it a copy, network(x.clone(), ...)"
         )
+    F = model.split(output)[0]
     return F.clone() if isinstance(F, Tensor) else F  # the next call may recycle its buffer
 
 
@@ -212,6 +213,11 @@ def _matching(denoiser: Model, plan: Plan) -> Denoiser:
         raise ValueError(
             f"plan was traced for the prediction {plan.prediction}, but the denoiser's is "
             f"{model.prediction.name}: trace it with that, or use plan.bind(prediction)"
+        )
+    if plan.learned_variance and not model.learned_variance:
+        raise ValueError(
+            f"plan {plan.sampler} reads a learned variance, which this denoiser does not have: "
+            "Denoiser(..., learned_variance=True) for a network with twice the channels"
         )
     return model
 

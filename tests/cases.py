@@ -74,6 +74,22 @@ CASES = [
         levels=ve_geometric,
         registers=2,
     ),
+    Case(s.consistency, {"sigma_min": 0.0}),
+    Case(s.consistency, {"sigma_min": 0.02}, exact=False),
+    Case(s.lcm),
+    Case(s.lcm, {"timestep_scaling": 10.0}, exact=False, levels=vp_uniform),
+    Case(s.tcd, {"eta": 0.0}, order=1),
+    Case(s.tcd),
+    Case(s.tcd, {"eta": 0.6}, levels=vp_uniform),
+    Case(s.flow_heun, order=2, registers=2),
+    Case(s.flow_euler_ancestral),
+    Case(s.flow_euler_ancestral, {"eta": 0.4, "s_noise": 1.01}, exact=False),
+    Case(s.flow_sde, exact=False),
+    Case(s.predictor_corrector, {"delta": 0.1}, exact=False, levels=vp_uniform),
+    Case(s.predictor_corrector, {"predictor": "ancestral", "corrections": 2}, exact=False),
+    Case(s.predictor_corrector, {"predictor": "euler", "corrections": 1}, exact=False),
+    Case(s.predictor_corrector, {"predictor": "none", "corrections": 3}, exact=False),
+    Case(s.langevin, {"step": 1e-5, "repeats": 3, "convention": "ncsnv2"}, exact=False),
 ]
 EXACT = [case for case in CASES if case.exact]
 STOCHASTIC = [case for case in CASES if case.order is None]

@@ -179,3 +179,31 @@ def test_names_tell_predictions_apart():
 def test_bad_parameters_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("data", [0.5, 1.0, 0.1])
+def test_trigflow_turns_on_the_sphere(data):
+    """F = (cos(t) data z - sin(t) x0) / data: the velocity of x_t in units of data."""
+    t = np.arctan(SIGMA / data)
+    c_skip, c_out, c_in, c_noise = prediction.trigflow(data).coefficients(SIGMA)
+    x = X0 + SIGMA * EPS
+    F = np.cos(t) * EPS - np.sin(t) * X0 / data
+    assert np.all(np.abs(c_skip * x + c_out * F - X0) <= 1e-14 * (1.0 + np.abs(x)))
+    np.testing.assert_allclose(c_in * x, np.cos(t) * x / data, rtol=1e-10)
+    np.testing.assert_allclose(c_noise, t, rtol=1e-14)
+
+
+def test_consistency_is_the_identity_at_its_lowest_level():
+    kind = prediction.consistency(0.5, 0.002)
+    c_skip, c_out, _, _ = kind.coefficients(0.002)
+    assert (c_skip, c_out) == (1.0, 0.0)
+    c_skip, c_out, c_in, c_noise = kind.coefficients(SIGMA[1:])
+    d, v = SIGMA[1:] - 0.002, SIGMA[1:] ** 2 + 0.25
+    np.testing.assert_allclose(c_skip, 0.25 / (d**2 + 0.25), rtol=1e-14)
+    np.testing.assert_allclose(c_out, d * 0.5 / np.sqrt(v), rtol=1e-14)
+    np.testing.assert_allclose(c_in, 1 / np.sqrt(v), rtol=1e-14)
+    np.testing.assert_allclose(c_noise, 250 * np.log(SIGMA[1:]), rtol=1e-14)
+    with pytest.raises(ValueError, match="sigma_min must be finite"):
+        prediction.consistency(sigma_min=-1.0)
+    with pytest.raises(ValueError, match="sigma_data must be a positive"):
+        prediction.trigflow(0.0)

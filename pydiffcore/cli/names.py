@@ -95,11 +95,13 @@ PROCESSES: dict[str, Function] = {
     "warmup50": _table(process.warmup_betas, fraction=0.5),
 }
 PREDICTIONS: dict[str, Function] = {
+    "consistency": prediction.consistency,
     "denoised": prediction.denoised,
     "edm": prediction.edm,
     "eps": prediction.eps,
     "iddpm": prediction.iddpm,
     "score": prediction.score,
+    "trigflow": prediction.trigflow,
     "v": prediction.v,
     "ve": prediction.ve,
     "velocity": prediction.velocity,

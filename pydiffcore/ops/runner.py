@@ -25,11 +25,11 @@ from pydiffcore.ops.checks import (
     all_finite,
     checked_guidance,
     choose,
-    noise_source,
     not_finite,
     operand,
     sizes,
 )
+from pydiffcore.ops.draws import Draws
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
 from pydiffcore.ops.reference import ReferenceProgram, guided
 from pydiffcore.ops.rows import fold
@@ -72,7 +72,7 @@ class Runner:
         io_dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
         guidance: NDArray[np.float64] | None = None,
-        noise: Tensor | torch.Generator | None = None,
+        noise: Tensor | torch.Generator | Callable[..., Tensor] | None = None,
         backend: str = "auto",
     ) -> None:
         self.plan, self.seeds = plan, checked_seeds(seeds)
@@ -84,10 +84,9 @@ class Runner:
         self.shape = torch.Size((len(self.seeds), *sizes(shape)))
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
-        self.noise = noise_source(
-            noise, (plan.draws, *self.shape), self.device, dtype, plan.interval
-        )
+        self._draws = Draws(plan, self.seeds, self.shape, self.device, dtype, noise)
         self.native = _pick_backend(backend, plan, self.device)
+        self._own_noise = self._draws.in_kernel
         self._unit_noise: bool | None = None
         self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
         self._advance: Callable[..., int] = _not_started
@@ -115,7 +114,7 @@ class Runner:
                 ``plan.init_scale``; None draws it from the seeds.
 
         """
-        if x is None and self.noise is not None:
+        if x is None and self._draws.noise is not None:
             x = self.plan.init_scale * normal(
                 self.seeds, self.shape[1:], purpose=INITIAL, stream=0,
                 device=self.device, dtype=self.dtype,
@@ -130,14 +129,16 @@ class Runner:
         if self.native and (x is None or not x.requires_grad):
             if x is not None:
                 self._state[0] = x
-            noise = self._noise_row(0)
+            noise = self._noise_row(0, None)
             self._report(self._advance(0, 0, 0, 0 if noise is None else noise.data_ptr()), None)
             self._row, self._version = 1, self._state._version
             return self._input
         self._reference = self._make_reference(x)
-        return self._advance_reference(None, None)
+        return self._advance_reference(None, None, None)
 
-    def advance(self, F: Tensor, F_uncond: Tensor | None = None) -> Tensor:
+    def advance(
+        self, F: Tensor, F_uncond: Tensor | None = None, variance: Tensor | None = None
+    ) -> Tensor:
         """Run the next row on the network's output and return the next network input.
 
         After the last row it returns the result, [B, *shape] in the registers' frame.
@@ -145,6 +146,8 @@ class Runner:
         Args:
             F: network output [B, *shape] of ``io_dtype``; under guidance the conditional one.
             F_uncond: unconditional output, or None where this row is not guided.
+            variance: v [B, *shape] of the same call, where the plan's noise has a learned
+                deviation; unused elsewhere.
 
         Raises:
             TypeError, ValueError: an output of the wrong dtype, device or shape.
@@ -162,16 +165,18 @@ class Runner:
             and not F.requires_grad
             and F.device == self.device
             and self._reference is None
-            and self.noise is None
+            and self._own_noise
             and self._state._version == self._version
         ):
             status = self._advance(row, F.data_ptr(), 0, 0)
             if status == 0:
                 self._row = row + 1
                 return self._input if row < self._last else self.result
-        return self._advance_checked(F, F_uncond)
+        return self._advance_checked(F, F_uncond, variance)
 
-    def _advance_checked(self, F: Tensor, F_uncond: Tensor | None) -> Tensor:
+    def _advance_checked(
+        self, F: Tensor, F_uncond: Tensor | None, variance: Tensor | None
+    ) -> Tensor:
         """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
             self._report(3, None)
@@ -187,14 +192,18 @@ class Runner:
             F_uncond = operand(F_uncond, "F_uncond, its unconditional output,", *at)
             if self.guidance is None:
                 raise ValueError("F_uncond was given, but the runner was made without guidance")
-        grad = F.requires_grad or (F_uncond is not None and F_uncond.requires_grad)
+        if variance is not None:
+            variance = operand(variance, "variance, the network's v,", *at)
+        grad = any(y is not None and y.requires_grad for y in (F, F_uncond, variance))
         if self._reference is None and (grad or not self.native):
             self._reference = self._make_reference(None)
         if self._reference is not None:
-            return self._advance_reference(F, F_uncond)
-        status = self._advance_native(F, F_uncond)
+            return self._advance_reference(F, F_uncond, variance)
+        noise = self._noise_row(self._row, variance)
+        status = self._advance_native(F, F_uncond, noise)
         if status == 2:  # an output that overlaps the registers in part
-            status = self._advance_native(F.clone(), None if F_uncond is None else F_uncond.clone())
+            uncond = None if F_uncond is None else F_uncond.clone()
+            status = self._advance_native(F.clone(), uncond, noise)
         if status:
             self._report(status, self._combined(F, F_uncond))
         self._row += 1
@@ -206,9 +215,8 @@ class Runner:
             return F.to(self.dtype)
         return guided(F, F_uncond, self.guidance[self._row - 1], self.dtype)
 
-    def _advance_native(self, F: Tensor, F_uncond: Tensor | None) -> int:
+    def _advance_native(self, F: Tensor, F_uncond: Tensor | None, noise: Tensor | None) -> int:
         uncond = 0 if F_uncond is None else F_uncond.data_ptr()
-        noise = self._noise_row(self._row)
         pointer = 0 if noise is None else noise.data_ptr()
         return int(self._advance(self._row, F.data_ptr(), uncond, pointer))
 
@@ -260,32 +268,24 @@ class Runner:
         seeds, shape = self.seeds, tuple(self.shape[1:])
         return ReferenceProgram(self._rows, seeds, shape, first + rest)
 
-    def _advance_reference(self, F: Tensor | None, F_uncond: Tensor | None) -> Tensor:
+    def _advance_reference(
+        self, F: Tensor | None, F_uncond: Tensor | None, variance: Tensor | None
+    ) -> Tensor:
         assert self._reference is not None
         if F is not None:
             F = self._combined(F, F_uncond)
             if not all_finite(F):
                 self._report(1, F)
-        following = self._reference.advance(self._row, F, self._noise_row(self._row))
+        following = self._reference.advance(self._row, F, self._noise_row(self._row, variance))
         self._row += 1
         if self._row > self.plan.nfe:
             return self._reference.registers[0]
         return following.to(self.io_dtype)
 
-    def _noise_row(self, row: int) -> Tensor | None:
-        count = int(self._rows.draws[row])
-        if self.noise is None or count == 0:
+    def _noise_row(self, row: int, variance: Tensor | None) -> Tensor | None:
+        if row == 0 and self._unit_noise:  # its first draw is the initial state
             return None
-        streams = self._rows.stream[row, :count].tolist()
-        if isinstance(self.noise, Tensor):
-            return self.noise[streams]
-        if callable(self.noise):
-            given = [self.noise(*self.plan.interval[m].tolist()) for m in streams]
-            drawn = [operand(z, "noise(sigma, sigma_next)", self.shape, self.device) for z in given]
-            return torch.stack(drawn).to(self.dtype)
-        return torch.randn(
-            (count, *self.shape), generator=self.noise, dtype=self.dtype, device=self.device
-        )
+        return self._draws.row(self._rows.stream[row, : self._rows.draws[row]].tolist(), variance)
 
     def _report(self, status: int, F: Tensor | None) -> None:
         if status == 1 and F is not None:

@@ -42,7 +42,7 @@ class Step(NamedTuple):
 
 
 def compile_tape(tape: Tape, output: int, sigma_init: float) -> dict[str, Any]:
-    """Return the arrays A, B, B_raw, S, stream, interval and the register counts of a plan.
+    """Return A, B, B_raw, S, stream, interval, spread and the register counts of a plan.
 
     Args:
         tape: the record of a sampler's run.
@@ -56,8 +56,9 @@ def compile_tape(tape: Tape, output: int, sigma_init: float) -> dict[str, Any]:
     K = max(len(c) for c in fewest)
     own = _read(steps, own_up_to=K)
     rows = _rows(steps, own if max(len(c) for c in own) == K else fewest)
-    intervals = tape.intervals[: int(rows["stream"].max()) + 1]
-    return {**rows, "interval": np.array(intervals, np.float64).reshape(-1, 2)}
+    draws = int(rows["stream"].max()) + 1
+    interval = np.array(tape.intervals[:draws], np.float64).reshape(-1, 2)
+    return {**rows, "interval": interval, "spread": np.array(tape.spreads[:draws], np.float64)}
 
 
 def _liveness(tape: Tape, output: int) -> tuple[set[int], list[list[int]]]:

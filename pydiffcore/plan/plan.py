@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Plan:
             where a row draws less; registers_out: [n + 1].
         interval: [draws, 2] levels (from, to) of the step that each stream's noise belongs to,
             NaN where the sampler does not say.
+        spread: [draws] ln(largest/smallest deviation) of noise whose deviation is learned: the
+            stream is z·exp(f·spread), f = (v + 1)/2 of the call before; 0 for all other noise.
 
     Raises:
         ValueError: shapes disagree, a number is not finite, or a count is out of range.
@@ -73,15 +75,18 @@ class Plan:
     registers_out: NDArray[np.int64]
     interval: Array
     clip: tuple[float, float] | None = None
+    spread: Array = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        if not len(self.spread):
+            object.__setattr__(self, "spread", np.zeros(self.draws))
+        for each in fields(self):
+            value = getattr(self, each.name)
             if isinstance(value, np.ndarray):
-                kind = np.int64 if field.name in ("stream", "registers_out") else np.float64
+                kind = np.int64 if each.name in ("stream", "registers_out") else np.float64
                 frozen = np.array(value, dtype=kind, order="C")
                 frozen.setflags(write=False)
-                object.__setattr__(self, field.name, frozen)
+                object.__setattr__(self, each.name, frozen)
         self._check()
 
     def _check(self) -> None:
@@ -89,7 +94,7 @@ class Plan:
         expected = {
             "scale": (n + 1,), "c_skip": (n,), "c_out": (n,), "c_in": (n,), "c_noise": (n,),
             "A": (n + 1, K, K), "B": (n + 1, K), "B_raw": (n + 1, K), "S": (n + 1, K, M),
-            "stream": (n + 1, M), "registers_out": (n + 1,),
+            "stream": (n + 1, M), "registers_out": (n + 1,), "spread": (self.draws,),
         }  # fmt: skip
         for name, shape in expected.items():
             value = getattr(self, name)
@@ -138,6 +143,11 @@ class Plan:
         return bool((self.stream >= 0).any())
 
     @property
+    def learned_variance(self) -> bool:
+        """Whether some noise's deviation comes, element by element, from the network's output."""
+        return bool(self.spread.any())
+
+    @property
     def amplification(self) -> float:
         """Largest factor by which a row's terms exceed their sum: 1 loses no digits.
 
@@ -178,10 +188,12 @@ class Plan:
     def hash(self) -> str:
         """SHA-256 over everything that the plan computes with, as 64 hex digits."""
         digest = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "spread" and not self.learned_variance:
+                continue  # as plans were before there was one
             text = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
-            digest.update(field.name.encode() + b"\0" + text + b"\0")
+            digest.update(each.name.encode() + b"\0" + text + b"\0")
         return digest.hexdigest()
 
     def __eq__(self, other: object) -> bool:

@@ -51,6 +51,7 @@ class Tape:
     queries: list[int] = field(default_factory=list)
     sigmas: list[float] = field(default_factory=list)
     intervals: list[tuple[float, float]] = field(default_factory=list)
+    spreads: list[float] = field(default_factory=list)
 
     def push(
         self, kind: str, a: int, coef_a: float = 1.0, b: int = -1, coef_b: float = 0.0
@@ -73,7 +74,20 @@ class Tape:
     def draw(self, sigma: float = math.nan, sigma_next: float = math.nan) -> Symbol:
         """Return a fresh unit normal, the next stream of the noise, for the step between levels."""
         self.intervals.append((float(sigma), float(sigma_next)))
+        self.spreads.append(0.0)
         return self.push("z", len(self.intervals) - 1)
+
+    def spread(self, z: Symbol, low: float, high: float) -> Symbol:
+        """Return ``low·exp(f ln(high/low))·z``, f of the last call's output, element by element."""
+        node = self.nodes[z.index]
+        if node.kind != "z" or node.segment != len(self.queries) or not self.queries:
+            raise TraceError(
+                "a learned variance scales noise that was drawn after the last network call"
+            )
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"a learned variance lies between {low} and {high}: expected 0 < low")
+        self.spreads[node.a] = math.log(high / low)
+        return low * z
 
 
 def _scalar(value: object) -> float | None:

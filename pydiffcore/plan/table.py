@@ -53,10 +53,17 @@ def _format_row(plan: Plan, row: int) -> str:
     for j in range(plan.registers_out[row]):
         terms = [(plan.A[row, j, k], f"r{k}") for k in range(plan.registers_in[row])]
         terms += [(plan.B[row, j], "D"), (plan.B_raw[row, j], "D_raw")]
-        terms += [(c, f"z{m}") for c, m in zip(plan.S[row, j], plan.stream[row], strict=True)]
+        terms += [
+            (c, _noise(plan, m)) for c, m in zip(plan.S[row, j], plan.stream[row], strict=True)
+        ]
         text = "".join(f" {c:+.5g}·{name}" for c, name in terms if c != 0) or " 0"
         parts.append(f"r{j}' ={text}")
     return f"{row:>5} {sigma} {label}  " + ";  ".join(parts)
+
+
+def _noise(plan: Plan, stream: int) -> str:
+    learned = stream >= 0 and plan.spread[stream] != 0
+    return f"z{stream}·exp({plan.spread[stream]:.3g}·f)" if learned else f"z{stream}"
 
 
 def plot_plan(plan: Plan, path: str | Path | None = None) -> Any:

@@ -35,6 +35,10 @@ class TracedDenoiser:
     def __call__(self, x: Symbol, sigma: float) -> Symbol:
         return self.with_raw(x, sigma)[0]
 
+    def spread(self, z: Symbol, low: float, high: float) -> Symbol:
+        """Return z times a deviation between two bounds that the network's output decides."""
+        return self.tape.spread(z, low, high)
+
 
 def trace(
     sampler: Callable[..., Any],

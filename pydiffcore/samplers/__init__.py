@@ -7,14 +7,25 @@ run) and on NumPy arrays, and see the EDM frame x = x0 + σ z.  ``denoise(x, sig
 step (the levels may be left out; who passes noise in as a function of them needs them).
 """
 
+from pydiffcore.samplers.afs import afs as afs
+from pydiffcore.samplers.consistency import consistency as consistency
+from pydiffcore.samplers.consistency import lcm as lcm
+from pydiffcore.samplers.consistency import tcd as tcd
+from pydiffcore.samplers.corrector import predictor_corrector as predictor_corrector
 from pydiffcore.samplers.dpmpp import dpmpp_2m as dpmpp_2m
 from pydiffcore.samplers.dpmpp import dpmpp_2m_sde as dpmpp_2m_sde
 from pydiffcore.samplers.euler import ancestral as ancestral
 from pydiffcore.samplers.euler import ddim as ddim
 from pydiffcore.samplers.euler import ddpm as ddpm
 from pydiffcore.samplers.euler import euler as euler
+from pydiffcore.samplers.flow import flow_euler_ancestral as flow_euler_ancestral
+from pydiffcore.samplers.flow import flow_heun as flow_heun
+from pydiffcore.samplers.flow import flow_sde as flow_sde
 from pydiffcore.samplers.heun import heun as heun
 from pydiffcore.samplers.langevin import langevin as langevin
+from pydiffcore.samplers.langevin import ncsnv2_step as ncsnv2_step
+from pydiffcore.samplers.last import denoise_to_zero as denoise_to_zero
+from pydiffcore.samplers.last import ending as ending
 from pydiffcore.samplers.lms import lms as lms
 from pydiffcore.samplers.probability_flow import pf_euler as pf_euler
 from pydiffcore.samplers.probability_flow import pf_heun as pf_heun

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from pydiffcore.levels import Levels
-from pydiffcore.samplers.denoise import with_raw
+from pydiffcore.samplers.denoise import spread, with_raw
 
 __all__ = ["ancestral", "ddim", "ddpm", "euler"]
 
@@ -80,15 +80,18 @@ def ddpm(x: Any, denoise: Any, levels: Levels, noise: Any, *, variance: str = "s
     """DDPM's reverse chain: the posterior's mean, with its variance β̃ or the larger β.
 
     x' = D + (σ_next/σ)²(x − D) + s·z; s = σ_next·sqrt(σ² − σ_next²)/σ for "small" and
-    s = sqrt((σ² − σ_next²)(1 + σ_next²)/(1 + σ²)) for "large", β of the VP frame.
-    Ho et al. 2020 (arXiv 2006.11239), eq. 7 and section 3.2.
+    s = sqrt((σ² − σ_next²)(1 + σ_next²)/(1 + σ²)) for "large", β of the VP frame; between the two,
+    s = small^(1 − f) large^f with f = (v + 1)/2, for "learned_range".
+    Ho et al. 2020 (arXiv 2006.11239), eq. 7 and section 3.2; Nichol & Dhariwal 2021
+    (arXiv 2102.09672), eq. 15.
 
     Args:
-        variance: "small" (β̃) or "large" (β); the step to σ = 0 draws nothing.
+        variance: "small" (β̃), "large" (β), or "learned_range": v is the second half of the
+            channels of a ``Denoiser(learned_variance=True)``.  The step to σ = 0 draws nothing.
 
     """
-    if variance not in ("small", "large"):
-        raise ValueError(f"variance is {variance!r}, expected 'small' or 'large'")
+    if variance not in ("small", "large", "learned_range"):
+        raise ValueError(f"variance is {variance!r}, expected 'small', 'large' or 'learned_range'")
     for sigma, sigma_next in levels.steps():
         ratio = sigma_next / sigma
         D = denoise(x, sigma)
@@ -97,5 +100,9 @@ def ddpm(x: Any, denoise: Any, levels: Levels, noise: Any, *, variance: str = "s
             gap = math.sqrt((sigma - sigma_next) * (sigma + sigma_next))
             small = gap * ratio
             large = gap * math.sqrt((1 + sigma_next**2) / (1 + sigma**2))
-            x = x + (small if variance == "small" else large) * noise(sigma, sigma_next)
+            z = noise(sigma, sigma_next)
+            if variance == "learned_range":
+                x = x + spread(denoise, z, small, large)
+            else:
+                x = x + (small if variance == "small" else large) * z
     return x

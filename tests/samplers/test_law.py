@@ -55,7 +55,10 @@ def fine_levels(case, n):
     return levels.karras(n, sigma_min=0.1, sigma_max=20.0, final_zero=False)
 
 
-MIXED = [case for case in STOCHASTIC if case.sampler is not samplers.langevin]
+# these read D as a sample, which it is for a consistency model alone, or never settle at a level
+OTHERWISE = [samplers.langevin, samplers.consistency, samplers.lcm, samplers.tcd]
+MIXED = [case for case in STOCHASTIC if case.sampler not in OTHERWISE]
+MIXED = [case for case in MIXED if case.options.get("predictor") != "none"]
 MIXED = [case for case in MIXED if "s_noise" not in case.options]
 
 
