@@ -64,10 +64,11 @@ def flow_euler_ancestral(
     for sigma, sigma_next in levels.steps():
         t, t_next, h = _times(sigma, sigma_next)
         lost = t_next * eta * h / t  # t' − t_down
-        down = (t_next - lost) / (1 / (1 + sigma_next) + lost)
+        rest = 1 / (1 + sigma_next) + lost  # 1 − t_down
+        down, gap = (t_next - lost) / rest, lost * (1 + sigma_next) / rest  # gap = σ' − σ_down
         D = denoise(x, sigma)
         x = D + (down / sigma) * (x - D)
-        up = s_noise * math.sqrt((sigma_next - down) * (sigma_next + down))
+        up = s_noise * math.sqrt(gap * (sigma_next + down))
         if up > 0:
             x = x + up * noise(sigma, sigma_next)
     return x

@@ -34,6 +34,7 @@ CASES = [
     (samplers.euler, smooth, {}, 1, 0.1),
     (samplers.heun, smooth, {}, 2, 0.15),
     (samplers.dpmpp_2m, smooth, {}, 2, 0.15),
+    (samplers.flow_heun, smooth, {}, 2, 0.15),
     (samplers.lms, smooth, {"order": 2}, 2, 0.15),
     (samplers.lms, smooth, {"order": 3}, 3, 0.25),
 ]
