@@ -12,8 +12,11 @@ from pydiffcore.samplers.consistency import consistency as consistency
 from pydiffcore.samplers.consistency import lcm as lcm
 from pydiffcore.samplers.consistency import tcd as tcd
 from pydiffcore.samplers.corrector import predictor_corrector as predictor_corrector
+from pydiffcore.samplers.dpmpp import dpm_solver_multi as dpm_solver_multi
 from pydiffcore.samplers.dpmpp import dpmpp_2m as dpmpp_2m
 from pydiffcore.samplers.dpmpp import dpmpp_2m_sde as dpmpp_2m_sde
+from pydiffcore.samplers.dpmpp import dpmpp_3m as dpmpp_3m
+from pydiffcore.samplers.dpmpp import dpmpp_3m_sde as dpmpp_3m_sde
 from pydiffcore.samplers.euler import ancestral as ancestral
 from pydiffcore.samplers.euler import ddim as ddim
 from pydiffcore.samplers.euler import ddpm as ddpm

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What multistep samplers share: their order at each step, and weights of what they kept.
+
+With λ = −log σ and h = log(σ/σ_next) the exact solution of the probability-flow ODE is
+
+    x' = e^{−h} x + ∫₀^h e^{−(h−s)} D(λ + s) ds  =  x − σ_next ∫₀^h e^{h−s} ε(λ + s) ds,
+
+ε = (x − D)/σ; the methods put a polynomial through kept values in the place of D or ε.
+Lu et al. 2022 (arXiv 2206.00927), eq. 3.4, and 2022 (arXiv 2211.01095), eq. 8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from pydiffcore.levels import Levels
+from pydiffcore.samplers.phi import phi
+
+__all__ = ["derivatives", "exponential_weights", "in_range", "not_negative", "one_of", "orders"]
+
+
+def orders(
+    levels: Levels,
+    order: int,
+    *,
+    lower_order_final: bool = False,
+    euler_at_final: bool = False,
+    to_zero: int = 1,
+) -> list[int]:
+    """Return the order of each step: 1, 2, …, order while history is short.
+
+    Args:
+        levels: the levels to step through.
+        order: the highest.
+        lower_order_final: go down to 1 again towards the end: …, 3, 2, 1.
+        euler_at_final: the last step is of order 1.
+        to_zero: highest order of a step to σ = 0, where λ is infinite.
+
+    """
+    n = len(levels)
+    found = [min(i + 1, order) for i in range(n)]
+    if lower_order_final:
+        found = [min(k, n - i) for i, k in enumerate(found)]
+    if levels.sigma[-1] == 0:
+        found[-1] = min(found[-1], to_zero)
+    return [*found[:-1], 1] if euler_at_final else found
+
+
+def exponential_weights(nodes: Sequence[float], z: float) -> list[float]:
+    """Weights of f(u_j) − f(0) in |z| ∫₀¹ e^{z(1−u)} (p(u) − f(0)) du, p interpolating f.
+
+    p goes through f at 0 and at ``nodes``, in units of the step; z is −h for D and h for ε.
+    The weights are exact for polynomials, Σ_j w_j u_j^k = |z| k! φ_{k+1}(z).
+    """
+    u = np.array(nodes, np.float64)
+    powers = np.arange(1, len(u) + 1)
+    moments = [abs(z) * math.factorial(k) * phi(k + 1, z) for k in powers.tolist()]
+    return np.linalg.solve(u ** powers[:, None], np.array(moments)).tolist() if len(u) else []
+
+
+def derivatives(history: Sequence[tuple[float, Any]], h: float) -> list[Any]:
+    """Return [f, h f', h² f''/2] in λ at the newest of up to three kept (σ, f), newest first.
+
+    Divided differences: as many as there are values, each as exact as they allow.
+    """
+    (now, f), *past = history
+    if not past:
+        return [f]
+    r = [math.log(sigma / now) / h for sigma, _ in past]
+    slopes = [(f - past[0][1]) / r[0]]
+    if len(past) == 1:
+        return [f, *slopes]
+    slopes.append((past[0][1] - past[1][1]) / (r[1] - r[0]))
+    bend = (slopes[0] - slopes[1]) / r[1]
+    return [f, slopes[0] + r[0] * bend, bend]
+
+
+def in_range(name: str, value: int, highest: int) -> None:
+    """Check a count from 1 to ``highest``."""
+    if not (isinstance(value, int) and 1 <= value <= highest):
+        raise ValueError(f"{name} is {value!r}, expected a whole number from 1 to {highest}")
+
+
+def not_negative(**values: float) -> None:
+    """Check that named options are at least 0."""
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} is {value!r}, expected at least 0")
+
+
+def one_of(name: str, value: str, allowed: Collection[str]) -> None:
+    """Check a choice."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, allowed))}")
