@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Levels by closed formulas: karras, exponential, VE, uniform in time, or given explicitly."""
+"""Levels by closed formulas of sigma, of its logarithm or of time, or given explicitly."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pydiffcore import process as processes
-from pydiffcore.levels.core import FloatArray, Levels, assemble, bounds, ramp
+from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, bounds, ramp
 from pydiffcore.process import Process
 
 
@@ -25,6 +25,26 @@ def explicit(sigmas: ArrayLike, process: Process | None = None, rising: bool = F
     """
     sigma = np.array(sigmas, dtype=np.float64)
     return Levels(sigma, process or processes.edm(), f"explicit(n={sigma.size - 1})", rising)
+
+
+def explicit_t(t: ArrayLike, process: Process, final_zero: bool = True) -> Levels:
+    """Levels of the times given, float64 [n], falling.
+
+    Args:
+        t: times; for a tabulated process indices, between which the level is log-linear.  An
+            infinite level becomes 1e12.
+        process: gives the level of a time.
+        final_zero: append 0 (and count that step) or end at the last time.
+
+    Raises:
+        ValueError: see Levels.
+
+    """
+    times = np.array(t, dtype=np.float64)
+    sigma = np.minimum(np.asarray(process.level(times)), UNBOUNDED)
+    steps = times.size - (not final_zero)
+    name = f"explicit_t(n={steps}, process={process.name})"
+    return assemble(sigma, final_zero, process, name)
 
 
 def karras(
@@ -90,6 +110,70 @@ def exponential(
     return assemble(sigma, final_zero, process or processes.edm(), name)
 
 
+def polyexponential(
+    n: int,
+    sigma_min: float = 0.002,
+    sigma_max: float = 80.0,
+    rho: float = 1.0,
+    process: Process | None = None,
+    final_zero: bool = True,
+) -> Levels:
+    """Levels on a power of the ramp in log sigma.
+
+    sigma_i = sigma_min (sigma_max / sigma_min)^((1 - i / (n-1))^rho).
+
+    Args:
+        n: number of steps.
+        sigma_min, sigma_max: lowest level above 0 and highest level.
+        rho: 1 is exponential(); above 1 more levels lie near sigma_min.
+        process: the process the levels belong to; edm() by default.
+        final_zero: end at 0 (and count that step) or at sigma_min.
+
+    Raises:
+        ValueError: for n < 1, rho <= 0 or unless 0 < sigma_min < sigma_max.
+
+    Source: k-diffusion, get_sigmas_polyexponential.
+
+    """
+    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    if not (math.isfinite(rho) and rho > 0.0):
+        raise ValueError(f"rho must be positive and finite, got {rho!r}")
+    sigma = low * np.exp((1.0 - ramp(n, final_zero)) ** rho * math.log(high / low))
+    sigma[-1], sigma[0] = low, high
+    name = f"polyexponential(n={n}, sigma_min={low!r}, sigma_max={high!r}, rho={float(rho)!r})"
+    return assemble(sigma, final_zero, process or processes.edm(), name)
+
+
+def uniform_lambda(
+    n: int,
+    process: Process,
+    t_min: float | None = None,
+    t_max: float | None = None,
+    final_zero: bool = True,
+) -> Levels:
+    """Levels spaced evenly in lam = -log sigma between two times: exponential() in their range.
+
+    On the table of a discrete process these are the levels of diffusers' use_lu_lambdas.
+
+    Args:
+        n: number of steps.
+        process: gives the level of a time.
+        t_min, t_max: last time before the final 0, and first time; the process's own by default.
+        final_zero: end at level 0 (and count that step) or at t_min.
+
+    Raises:
+        ValueError: for n < 1 or unless t_min < t_max.
+
+    Source: Lu et al. 2022 (arXiv 2206.00927), section 3.4.
+
+    """
+    low, high = _time_range(process, t_min, t_max)
+    ends = np.minimum(np.asarray(process.level([low, high])), UNBOUNDED)
+    name = f"uniform_lambda(n={n}, process={process.name}, t_min={low!r}, t_max={high!r})"
+    sigma = _geometric(n, float(ends[0]), float(ends[1]), final_zero)
+    return assemble(sigma, final_zero, process, name)
+
+
 def ve(
     n: int, sigma_min: float = 0.02, sigma_max: float = 100.0, final_zero: bool = True
 ) -> Levels:
@@ -114,33 +198,53 @@ def ve(
     return assemble(sigma, final_zero, processes.ve_sqrt(low, high), name)
 
 
+def _time_range(process: Process, t_min: float | None, t_max: float | None) -> tuple[float, float]:
+    low = process.t_min if t_min is None else float(t_min)
+    high = process.t_max if t_max is None else float(t_max)
+    if not low < high:
+        raise ValueError(f"t_min must be below t_max, got {low!r} and {high!r}")
+    return low, high
+
+
 def uniform_t(
     n: int,
     process: Process,
     t_min: float | None = None,
     t_max: float | None = None,
+    power: float = 1.0,
     final_zero: bool = True,
 ) -> Levels:
-    """Levels of times spaced evenly: sigma_i = level(t_max + i / (n-1) (t_min - t_max)).
+    """Levels of times spaced evenly, or evenly in t^(1/power).
+
+    sigma_i = level(t_i), t_i = (t_max^(1/p) + i / (n-1) (t_min^(1/p) - t_max^(1/p)))^p.
 
     Args:
         n: number of steps.
         process: gives the level of a time.
         t_min, t_max: last time before the final 0, and first time; the process's own by default.
+        power: p; 2 is the quadratic spacing of DPM-Solver and DEIS.
         final_zero: end at level 0 (and count that step) or at t_min.
 
     Raises:
-        ValueError: for n < 1, unless t_min < t_max, or where a time has no finite level.
+        ValueError: for n < 1, unless t_min < t_max, for a power that is not positive or, other than
+            1, meets a negative time, or where a time has no finite level.
 
-    Source: Karras et al. 2022 (arXiv 2206.00364), table 1, column VP.
+    Source: Karras et al. 2022 (arXiv 2206.00364), table 1, column VP; Zhang & Chen 2022 (arXiv
+    2204.13902), appendix H.3, for the power.
 
     """
-    low = process.t_min if t_min is None else float(t_min)
-    high = process.t_max if t_max is None else float(t_max)
-    if not low < high:
-        raise ValueError(f"t_min must be below t_max, got {low!r} and {high!r}")
-    t = high + ramp(n, final_zero) * (low - high)
+    low, high = _time_range(process, t_min, t_max)
+    if not (math.isfinite(power) and power > 0.0):
+        raise ValueError(f"power must be positive and finite, got {power!r}")
+    if power != 1.0 and low < 0.0:
+        raise ValueError(f"t_min must not be negative with power {power!r}, got {low!r}")
+    first, last = (high, low) if power == 1.0 else (high ** (1 / power), low ** (1 / power))
+    t = first + ramp(n, final_zero) * (last - first)
+    if power != 1.0:
+        t = t**power
+        t[0] = high
     if t.size > 1:
         t[-1] = low
-    name = f"uniform_t(n={n}, process={process.name}, t_min={low!r}, t_max={high!r})"
+    given = "" if power == 1.0 else f", power={float(power)!r}"
+    name = f"uniform_t(n={n}, process={process.name}, t_min={low!r}, t_max={high!r}{given})"
     return assemble(np.asarray(process.level(t)), final_zero, process, name)

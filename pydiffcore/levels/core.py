@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from pydiffcore.process import Process
 
 FloatArray = NDArray[np.float64]
+# Stands for the infinite level of zero terminal signal.  In the process's own scaling
+# (trace(..., scaling=process)) the limit is met to 1e-12.
+UNBOUNDED = 1e12
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +66,11 @@ class Levels:
         """Yield (sigma_i, sigma_{i+1}) of each step as Python floats.
 
         Raises:
-            ValueError: the list rises; samplers that add noise there read :meth:`jumps`.
+            ValueError: the list goes both ways; samplers that add noise there read :meth:`jumps`.
+                One that only rises is the probability-flow ODE in the other direction.
 
         """
-        if self.rising:
+        if self.rising and np.any(np.diff(self.sigma) < 0.0):
             raise ValueError(f"{self.name} rises: of the samplers, restart takes such levels")
         yield from pairwise(self.sigma.tolist())
 
@@ -132,3 +136,8 @@ def ramp(n: int, final_zero: bool) -> FloatArray:
 def assemble(sigma: FloatArray, final_zero: bool, process: Process, name: str) -> Levels:
     full = np.append(sigma, 0.0) if final_zero else sigma
     return Levels(full, process, name if final_zero else f"{name[:-1]}, final_zero=False)")
+
+
+def falling(sigma: FloatArray) -> FloatArray:
+    """Return the levels without repetitions, where a rule that rounds or clips makes some equal."""
+    return sigma[np.append(True, sigma[1:] != sigma[:-1])]

@@ -9,12 +9,8 @@ diffusers library use, so that a network sees the same labels there and here.
 import numpy as np
 
 from pydiffcore import process as processes
-from pydiffcore.levels.core import FloatArray, Levels, assemble, bounds, ramp, step_count
+from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, bounds, ramp, step_count
 from pydiffcore.process import Process
-
-# Stands for the infinite level of a table with zero terminal signal.  In the process's own scaling
-# (trace(..., scaling=process)) the limit is met to 1e-12.
-UNBOUNDED = 1e12
 
 
 def iddpm(
@@ -43,7 +39,7 @@ def iddpm(
     """
     low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
     process = process or processes.iddpm()
-    table = _table(process)[::-1]
+    table = table_of(process)[::-1]
     table = table[(table >= low) & (table <= high)]
     r = ramp(n, final_zero)
     if r.size > table.size:
@@ -56,13 +52,16 @@ def iddpm(
     return assemble(sigma, final_zero, process, name)
 
 
-def _table(process: Process) -> FloatArray:
+def table_of(process: Process) -> FloatArray:
     if process.size is None:
         raise ValueError(f"process must be tabulated (discrete or iddpm), got {process.name}")
     return np.minimum(process.level(np.arange(process.size)), UNBOUNDED)
 
 
-def _at(t: FloatArray, table: FloatArray, final_zero: bool, process: Process, name: str) -> Levels:
+def at_indices(
+    t: FloatArray, table: FloatArray, final_zero: bool, process: Process, name: str
+) -> Levels:
+    """Return the levels at falling indices, to 0 or to the table's lowest level, visited or not."""
     if t[0] > table.size - 1:
         raise ValueError(f"{name} starts at index {t[0]:g}, past the last entry {table.size - 1}")
     whole = t.astype(np.int64)
@@ -70,11 +69,12 @@ def _at(t: FloatArray, table: FloatArray, final_zero: bool, process: Process, na
     fractional = t != whole
     if fractional.any():
         sigma[fractional] = np.interp(t[fractional], np.arange(table.size), table)
-    full = np.append(sigma, 0.0 if final_zero else table[0])
-    return Levels(full, process, name if final_zero else f"{name[:-1]}, final_zero=False)")
+    if not final_zero and (t[-1] > 0.0 or t.size == 1):
+        sigma = np.append(sigma, table[0])
+    return assemble(sigma, final_zero, process, name)
 
 
-def _at_most(n: int, table: FloatArray, process: Process) -> int:
+def at_most(n: int, table: FloatArray, process: Process) -> int:
     if step_count(n) > table.size:
         raise ValueError(f"n must be at most the {table.size} entries of {process.name}, got {n}")
     return int(n)
@@ -94,13 +94,13 @@ def trailing(n: int, process: Process, final_zero: bool = True) -> Levels:
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
 
     """
-    table = _table(process)
-    n = _at_most(n, table, process)
+    table = table_of(process)
+    n = at_most(n, table, process)
     # Halves are decided by the rounding of arange's own stride, so any other form of the same sum
     # would round some of them the other way than diffusers.  For some n (975 of 1000) arange gives
     # one entry too many, which is there an index of -1; n entries are taken.
     t = np.round(np.arange(table.size, 0.0, -table.size / n)[:n]) - 1.0
-    return _at(t, table, final_zero, process, f"trailing(n={n}, process={process.name})")
+    return at_indices(t, table, final_zero, process, f"trailing(n={n}, process={process.name})")
 
 
 def leading(
@@ -126,14 +126,14 @@ def leading(
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
 
     """
-    table = _table(process)
-    n = _at_most(n, table, process)
+    table = table_of(process)
+    n = at_most(n, table, process)
     if isinstance(steps_offset, bool) or not isinstance(steps_offset, int) or steps_offset < 0:
         raise ValueError(f"steps_offset must be a whole number from 0, got {steps_offset!r}")
     stride = table.size // (n + 1 if drop_last else n)
     t = (np.arange(n, dtype=np.float64)[::-1] + drop_last) * stride + steps_offset
     name = f"leading(n={n}, process={process.name}, steps_offset={steps_offset}"
-    return _at(t, table, final_zero, process, f"{name}, drop_last={bool(drop_last)})")
+    return at_indices(t, table, final_zero, process, f"{name}, drop_last={bool(drop_last)})")
 
 
 def linspace(
@@ -162,11 +162,11 @@ def linspace(
     Source: Lin et al. 2024 (arXiv 2305.08891), table 2.
 
     """
-    table = _table(process)
-    n = _at_most(n, table, process)
+    table = table_of(process)
+    n = at_most(n, table, process)
     points = n + 1 if drop_last else n
     last = table.size - 1.0
     t = np.linspace(0.0, last, points)[::-1][:n] if points > 1 else np.array([last])
     t = np.round(t) if rounded else t
     name = f"linspace(n={n}, process={process.name}, drop_last={bool(drop_last)}"
-    return _at(t, table, final_zero, process, f"{name}, rounded={bool(rounded)})")
+    return at_indices(t, table, final_zero, process, f"{name}, rounded={bool(rounded)})")

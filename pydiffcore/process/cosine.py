@@ -2,6 +2,7 @@
 """Processes whose time is an angle: tangent and cascade, both with a shift of the level."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -87,57 +88,75 @@ def cascade(shift: float = 1.0, offset: float = 0.008) -> Process:
 
     """
     shift, offset = positive("shift", shift), positive("offset", offset)
-    rate = 0.5 * math.pi / (1.0 + offset)
-    first = rate * offset
-    s0, c0 = math.sin(first), math.cos(first)
-
-    def angle(t: ArrayLike) -> Any:
-        return first + rate * as_float64(t)
-
-    def cosine(t: ArrayLike) -> Any:
-        return np.sin(rate * (1.0 - as_float64(t)))  # exactly 0 at t = 1
-
-    def noise2(t: ArrayLike) -> Any:
-        """Return cos^2(u_0) - cos^2(u) without cancellation."""
-        return np.sin(angle(t) + first) * np.sin(rate * as_float64(t))
-
-    def length2(t: ArrayLike) -> Any:
-        return cosine(t) ** 2 + shift**2 * noise2(t)
-
-    def level(t: ArrayLike) -> Any:
-        with np.errstate(divide="ignore"):
-            return shift * np.sqrt(noise2(t)) / cosine(t)
-
-    def d_level(t: ArrayLike) -> Any:
-        with np.errstate(divide="ignore"):
-            growth = c0**2 * np.sin(angle(t)) / cosine(t) ** 2
-            return shift * rate * growth / np.sqrt(noise2(t))
-
-    def diffusion(t: ArrayLike) -> Any:
-        with np.errstate(divide="ignore"):
-            growth = 2.0 * rate * np.sin(angle(t)) / cosine(t)
-            return shift * c0 * np.sqrt(growth / length2(t))
-
-    def time(sigma: ArrayLike) -> Any:
-        tangent = _tan_difference(as_float64(sigma) / shift, s0, c0)
-        return np.minimum(np.arctan(tangent) / rate, 1.0)
-
+    curve = _Cascade(shift, offset)
     return Process(
         name=f"cascade(shift={shift!r}, offset={offset!r})",
-        alpha=lambda t: cosine(t) / np.sqrt(length2(t)),
-        sigma=lambda t: shift * np.sqrt(noise2(t) / length2(t)),
-        level=level,
-        time=time,
+        alpha=lambda t: curve.cosine(t) / np.sqrt(curve.length2(t)),
+        sigma=lambda t: shift * np.sqrt(curve.noise2(t) / curve.length2(t)),
+        level=curve.level,
+        time=curve.time,
         alpha_at=lambda sigma: 1.0 / np.hypot(1.0, as_float64(sigma)),
-        d_alpha=lambda t: (
-            -rate * (shift * c0) ** 2 * np.sin(angle(t)) / _cubed(np.sqrt(length2(t)))
-        ),
-        d_level=d_level,
-        diffusion=diffusion,
+        d_alpha=curve.d_alpha,
+        d_level=curve.d_level,
+        diffusion=curve.diffusion,
         label=identity,
-        t_min=float(time(math.sqrt(1.0 / 0.9999 - 1.0))),
-        t_max=float(time(math.sqrt(1e4 - 1.0))),
+        t_min=float(curve.time(math.sqrt(1.0 / 0.9999 - 1.0))),
+        t_max=float(curve.time(math.sqrt(1e4 - 1.0))),
     )
+
+
+@dataclass(frozen=True)
+class _Cascade:
+    """The curves of cascade() in u - u_0 and pi/2 - u, in which nothing cancels at either end."""
+
+    shift: float
+    offset: float
+
+    @property
+    def rate(self) -> float:
+        return 0.5 * math.pi / (1.0 + self.offset)
+
+    @property
+    def first(self) -> float:
+        """u_0."""
+        return self.rate * self.offset
+
+    def sine(self, t: ArrayLike) -> Any:
+        return np.sin(self.first + self.rate * as_float64(t))
+
+    def cosine(self, t: ArrayLike) -> Any:
+        return np.sin(self.rate * (1.0 - as_float64(t)))  # exactly 0 at t = 1
+
+    def noise2(self, t: ArrayLike) -> Any:
+        """Return cos^2(u_0) - cos^2(u)."""
+        moved = self.rate * as_float64(t)
+        return np.sin(2.0 * self.first + moved) * np.sin(moved)
+
+    def length2(self, t: ArrayLike) -> Any:
+        return self.cosine(t) ** 2 + self.shift**2 * self.noise2(t)
+
+    def level(self, t: ArrayLike) -> Any:
+        with np.errstate(divide="ignore"):
+            return self.shift * np.sqrt(self.noise2(t)) / self.cosine(t)
+
+    def d_level(self, t: ArrayLike) -> Any:
+        with np.errstate(divide="ignore"):
+            growth = math.cos(self.first) ** 2 * self.sine(t) / self.cosine(t) ** 2
+            return self.shift * self.rate * growth / np.sqrt(self.noise2(t))
+
+    def d_alpha(self, t: ArrayLike) -> Any:
+        scale = self.rate * (self.shift * math.cos(self.first)) ** 2
+        return -scale * self.sine(t) / _cubed(np.sqrt(self.length2(t)))
+
+    def diffusion(self, t: ArrayLike) -> Any:
+        with np.errstate(divide="ignore"):
+            growth = 2.0 * self.rate * self.sine(t) / self.cosine(t)
+            return self.shift * math.cos(self.first) * np.sqrt(growth / self.length2(t))
+
+    def time(self, sigma: ArrayLike) -> Any:
+        level = as_float64(sigma) / self.shift
+        tangent = _tan_difference(level, math.sin(self.first), math.cos(self.first))
+        return np.minimum(np.arctan(tangent) / self.rate, 1.0)
 
 
 def _cubed(value: FloatArray) -> FloatArray:

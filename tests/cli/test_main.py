@@ -10,6 +10,7 @@ import pydiffcore
 from pydiffcore import levels, prediction, process, samplers
 from pydiffcore.cli import names
 from pydiffcore.cli.main import joined, one_line
+from pydiffcore.levels import edit
 
 COMMANDS = ["quickstart", "doctor", "plan", "sample", "replay", "bench"]
 
@@ -82,7 +83,7 @@ def test_one_line():
     ("table", "module", "left_out"),
     [
         (names.SAMPLERS, samplers, set()),
-        (names.LEVELS, levels, {"Levels", "explicit"}),
+        (names.LEVELS, levels, {"Levels", "explicit", "explicit_t", "flow_mu", *edit.__all__}),
         (names.PREDICTIONS, prediction, {"Prediction"}),
         (
             names.PROCESSES,
@@ -109,6 +110,14 @@ def test_every_function_has_a_name(table, module, left_out):
 def test_process_by_name(name):
     made = names.called("process", names.PROCESSES[name], {})
     assert isinstance(made, process.Process)
+
+
+@pytest.mark.parametrize("name", names.LEVELS)
+def test_levels_by_name(name):
+    table = process.discrete(process.scaled_linear_betas())
+    made = names.called("levels", names.LEVELS[name], {}, n=7, process=table)
+    assert len(made) == (8 if name == "ddim-uniform" else 7)  # 7 does not divide 1000
+    assert made.sigma[-1] == 0.0
 
 
 @pytest.mark.parametrize("name", names.PREDICTIONS)

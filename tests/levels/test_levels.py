@@ -26,6 +26,17 @@ RULES = {
     "trailing": lambda n, **o: levels.trailing(n, LINEAR, **o),
     "leading": lambda n, **o: levels.leading(n, LINEAR, steps_offset=1, **o),
     "linspace": lambda n, **o: levels.linspace(n, LINEAR, drop_last=True, **o),
+    "polyexponential": lambda n, **o: levels.polyexponential(n, rho=1.5, **o),
+    "uniform_lambda": lambda n, **o: levels.uniform_lambda(n, LINEAR, **o),
+    "quadratic_t": lambda n, **o: levels.uniform_t(n, process.vp(), power=2.0, **o),
+    "kl_optimal": levels.kl_optimal,
+    "laplace": lambda n, **o: levels.laplace(n, sigma_max=310.0, **o),
+    "beta_sigmas": levels.beta_sigmas,
+    "ays": levels.ays,
+    "normal": lambda n, **o: levels.normal(n, process.cosmos(), **o),
+    "sgm_uniform": lambda n, **o: levels.sgm_uniform(n, LINEAR, **o),
+    "simple": lambda n, **o: levels.simple(n, LINEAR, **o),
+    "flow_shift": lambda n, **o: levels.flow_shift(n, 3.0, **o),
 }
 
 
