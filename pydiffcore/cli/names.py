@@ -58,6 +58,7 @@ SAMPLERS: dict[str, Function] = {
     "predictor-corrector": samplers.predictor_corrector,
     "reverse-diffusion": samplers.reverse_diffusion,
     "tcd": samplers.tcd,
+    "unipc": samplers.unipc,
 }
 LEVELS: dict[str, Function] = {
     "ays": levels.ays,

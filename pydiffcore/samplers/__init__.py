@@ -34,3 +34,4 @@ from pydiffcore.samplers.probability_flow import pf_euler as pf_euler
 from pydiffcore.samplers.probability_flow import pf_heun as pf_heun
 from pydiffcore.samplers.sde import euler_maruyama as euler_maruyama
 from pydiffcore.samplers.sde import reverse_diffusion as reverse_diffusion
+from pydiffcore.samplers.unipc import unipc as unipc

@@ -20,7 +20,10 @@ import numpy as np
 from pydiffcore.levels import Levels
 from pydiffcore.samplers.phi import phi
 
-__all__ = ["derivatives", "exponential_weights", "in_range", "not_negative", "one_of", "orders"]
+__all__ = [
+    "derivatives", "exponential_step", "exponential_weights", "in_range", "not_negative", "one_of",
+    "orders",
+]  # fmt: skip
 
 
 def orders(
@@ -60,6 +63,45 @@ def exponential_weights(nodes: Sequence[float], z: float) -> list[float]:
     powers = np.arange(1, len(u) + 1)
     moments = [abs(z) * math.factorial(k) * phi(k + 1, z) for k in powers.tolist()]
     return np.linalg.solve(u ** powers[:, None], np.array(moments)).tolist() if len(u) else []
+
+
+def exponential_step(
+    x: Any,
+    f: Any,
+    others: Sequence[tuple[float, Any]],
+    sigma: float,
+    sigma_next: float,
+    *,
+    of: str = "x0",
+    rate: float = 1.0,
+    variant: str = "exact",
+) -> Any:
+    """Step with the polynomial through f at σ and the others (σ_j, f_j), past ones or the next.
+
+    x' = e^{−rh} x + rhφ_1(−rh) f + Σ_j w_j (f_j − f) for f = D, r the rate;
+    x' = x − rσ_next [hφ_1(h) f + Σ_j w_j (f_j − f)] for f = ε.  r = 1 is the ODE.
+
+    Args:
+        x, f, others, sigma, sigma_next: as above; sigma_next may be 0 where there are no others.
+        of: "x0" where f is D, "eps" where it is ε.
+        rate: 1 + τ² of the reverse SDE whose mean this is.
+        variant: weight of one other, at u steps: the exact one, or B/2u with B = |z| ("bh1") or
+            B = |z|φ_1(z) ("bh2").
+
+    """
+    if sigma_next == 0:
+        return f if of == "x0" else x - rate * sigma * f
+    h = math.log(sigma / sigma_next)
+    z = -rate * h if of == "x0" else h
+    nodes = [math.log(sigma / at) / h for at, _ in others]
+    if len(nodes) == 1 and variant != "exact":
+        w = [abs(z) * (phi(1, z) if variant == "bh2" else 1.0) / (2 * nodes[0])]
+    else:
+        w = exponential_weights(nodes, z)
+    total = abs(z) * phi(1, z) * f
+    for c, (_, other) in zip(w, others, strict=True):
+        total = total + c * (other - f)
+    return math.exp(z) * x + total if of == "x0" else x - rate * sigma_next * total
 
 
 def derivatives(history: Sequence[tuple[float, Any]], h: float) -> list[Any]:

@@ -118,3 +118,24 @@ def test_sde_dpmsolver(order, solver):
     )  # fmt: skip
     options = {"solver": solver, "order": order, "eta": 1.0}
     compare(scheduler, samplers.dpm_solver_multi, 9, noises=9, options=options, generator=None)
+
+
+@pytest.mark.parametrize("variant", ["bh1", "bh2"])
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("data", "lower", "final"), [(True, True, "zero"), (True, False, "sigma_min"),
+                                 (False, True, "sigma_min"), (False, False, "sigma_min")],
+)  # fmt: skip
+@pytest.mark.parametrize("disable", [[], [0, 3]])
+def test_unipc(data, lower, final, order, variant, disable):
+    if variant == "bh1":
+        final = "sigma_min"  # theirs is NaN at sigma = 0: B(h) = h is infinite there
+    scheduler = diffusers.UniPCMultistepScheduler(
+        **BETAS, solver_order=order, solver_type=variant, predict_x0=data,
+        lower_order_final=lower, final_sigmas_type=final, disable_corrector=disable,
+    )  # fmt: skip
+    options = {
+        "order": order, "variant": variant, "predict": "x0" if data else "eps",
+        "lower_order_final": lower, "disable": disable,
+    }  # fmt: skip
+    compare(scheduler, samplers.unipc, 8, options=options)

@@ -12,7 +12,7 @@ import pydiffcore
 from pydiffcore import exact, levels, samplers
 
 SIZES = [160, 320, 640]
-GAUSSIAN = exact.gaussian(np.array([0.4]), np.array([0.7]))
+GAUSSIAN = exact.gaussian(np.full(4, 0.4), np.array([0.2, 0.5, 0.7, 1.0]))
 MIXTURE = exact.mixture([0.4, 0.6], [[-1.0], [0.8]], [0.3, 0.4])
 
 
@@ -26,7 +26,7 @@ def smooth(n):
 
 
 def fitted_order(sampler, sigmas, data, options):
-    x = 10.0 * np.linspace(-1.7, 1.9, 8)[:, None]
+    x = 10.0 * np.linspace(-1.7, 1.9, 8)[:, None] * np.ones(data.shape)
     truth = data.solution(x, 10.0, float(sigmas(2).sigma[-1]))
     errors = [np.abs(sampler(x, data, sigmas(n), None, **options) - truth).max() for n in SIZES]
     return -np.polyfit(np.log(SIZES), np.log(errors), 1)[0]
@@ -50,17 +50,26 @@ ORDERS = [
     (s.dpm_solver_multi, {"order": 2}, 2),
     (s.dpm_solver_multi, {"order": 2, "solver": "heun"}, 2),
     (s.dpm_solver_multi, {"order": 3}, 3),
+    *((s.unipc, {"order": p, "variant": v}, p + 1) for p in (1, 2, 3) for v in ("bh1", "bh2")),
+    *((s.unipc, {"order": p, "predict": "eps"}, p + 1) for p in (1, 2, 3)),
+    (s.unipc, {"order": 4, "variant": "exact"}, 5),
+    (s.unipc, {"order": 3, "lower_order_final": True}, 4),
+    (s.unipc, {"order": 3, "corrector": False}, 3),
 ]
 
 
 @pytest.mark.parametrize(("sampler", "options", "order"), ORDERS, ids=name)
 def test_order_on_a_mixture(sampler, options, order):
-    assert fitted_order(sampler, graded, MIXTURE, options) == pytest.approx(order, abs=0.15)
+    tolerance = 0.15 if order <= 3 else 0.35  # 640 steps are not yet its limit
+    found = fitted_order(sampler, graded, MIXTURE, options)
+    assert found == pytest.approx(order, abs=tolerance)
 
 
 @pytest.mark.parametrize(("sampler", "options", "order"), ORDERS, ids=name)
 def test_order_on_a_gaussian(sampler, options, order):
-    assert fitted_order(sampler, graded, GAUSSIAN, options) == pytest.approx(order, abs=0.15)
+    tolerance = 0.15 if order <= 3 else 0.35
+    found = fitted_order(sampler, graded, GAUSSIAN, options)
+    assert found == pytest.approx(order, abs=tolerance)
 
 
 @pytest.mark.parametrize("sampler", [s.dpmpp_3m, s.dpm_solver_multi])
@@ -80,6 +89,9 @@ REGISTERS = [
     (s.dpmpp_3m, {}, 3),
     (s.dpmpp_3m_sde, {}, 3),
     (s.dpm_solver_multi, {"order": 3}, 3),
+    (s.unipc, {"order": 2}, 3),
+    (s.unipc, {"order": 3}, 4),
+    (s.unipc, {"order": 3, "corrector": False}, 3),
 ]
 
 
@@ -96,6 +108,9 @@ REFUSED = [
     (s.dpmpp_3m, {"curvature": -1.0}, "curvature is -1"),
     (s.dpm_solver_multi, {"order": 4}, "order is 4, expected a whole number from 1 to 3"),
     (s.dpm_solver_multi, {"solver": "bh2"}, "solver is 'bh2'"),
+    (s.unipc, {"order": 0}, "order is 0, expected a whole number from 1 to 4"),
+    (s.unipc, {"variant": "vary"}, "variant is 'vary', expected one of 'bh1', 'bh2', 'exact'"),
+    (s.unipc, {"predict": "v"}, "predict is 'v'"),
 ]
 
 
