@@ -49,18 +49,18 @@ def placed(values, name, offset, device="cpu"):
 
 
 def runs(rng, shape, state_dtype, io, K, M, *, device="cpu", grid=None, offset=0, noise=False,
-         **options):  # fmt: skip
+         scale=False, **options):  # fmt: skip
     """Yield the memory that a CPU program and the other side's leave, row by row."""
     table, seeds = plan(rng, K, M, shape[0], **options), battery.seeds_of(rng, shape[0])
     first = battery.tensor(rng, (K, *shape), state_dtype)
     outputs = [battery.tensor(rng, shape, io) for _ in range(2 * ROWS)]
-    draws = battery.tensor(rng, (M, *shape), state_dtype)
-    for tensor in (*outputs, draws):
+    draws, factors = (battery.tensor(rng, (M, *shape), state_dtype) for _ in range(2))
+    for tensor in (*outputs, draws, factors):
         tensor.masked_fill_(torch.from_numpy(rng.random(tensor.shape) < 0.2), -0.0)
     for side, loop in (("cpu", None), (device, grid)):
         state_memory, state = placed(first, "state", offset, side)
         input_memory, input = placed(torch.zeros(shape, dtype=io), "input", offset, side)
-        z = placed(draws, "noise", offset, side)[1]
+        z, s = (placed(x, n, offset, side)[1] for x, n in ((draws, "noise"), (factors, "scale")))
         program = native.program(**table, state=state, input=input, seeds=seeds, host_loop=loop)
         memory = []
         for row in range(ROWS):
@@ -69,7 +69,7 @@ def runs(rng, shape, state_dtype, io, K, M, *, device="cpu", grid=None, offset=0
             guided = row > 0 and options.get("guided")
             status = program.advance(
                 row, F.data_ptr() if row else 0, u.data_ptr() if guided else 0,
-                z.data_ptr() if noise else 0,
+                z.data_ptr() if noise else 0, s.data_ptr() if scale else 0,
             )  # fmt: skip
             assert status == 0
             memory += [state_memory.to("cpu", copy=True), input_memory.to("cpu", copy=True)]

@@ -20,25 +20,27 @@ void destroy(PyObject* capsule) {
   delete bound;
 }
 
-// advance(row, F, unconditional, noise): a plain C function, since pybind11's argument conversion
-// costs several times the row of a small tensor.
+// advance(row, F, unconditional, noise[, scale]): a plain C function, since pybind11's argument
+// conversion costs several times the row of a small tensor.
 PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
-  if (count != 4) {
-    PyErr_SetString(PyExc_TypeError, "advance takes row, F, unconditional, noise");
+  if (count != 4 && count != 5) {
+    PyErr_SetString(PyExc_TypeError, "advance takes row, F, unconditional, noise, scale");
     return nullptr;
   }
   const long long row = PyLong_AsLongLong(args[0]);
   void* const F = PyLong_AsVoidPtr(args[1]);
   void* const unconditional = PyLong_AsVoidPtr(args[2]);
   void* const noise = PyLong_AsVoidPtr(args[3]);
+  void* const scale = count == 5 ? PyLong_AsVoidPtr(args[4]) : nullptr;
   if (PyErr_Occurred()) return nullptr;
   pdc_program* const program =
       static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_program"))->program;
   int status;
   if (pdc_program_elements(program) < kWorthReleasing) {
-    status = pdc_program_advance(program, row, F, unconditional, noise);
+    status = pdc_program_advance(program, row, F, unconditional, noise, scale);
   } else {
-    Py_BEGIN_ALLOW_THREADS status = pdc_program_advance(program, row, F, unconditional, noise);
+    Py_BEGIN_ALLOW_THREADS status =
+        pdc_program_advance(program, row, F, unconditional, noise, scale);
     Py_END_ALLOW_THREADS
   }
   return PyLong_FromLong(status);

@@ -29,21 +29,21 @@ int checked(int status) {
   return status;
 }
 
-// advance(row, F, unconditional, noise, stream)
+// advance(row, F, unconditional, noise, scale, stream)
 PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
-  if (count != 5) {
-    PyErr_SetString(PyExc_TypeError, "advance takes row, F, unconditional, noise, stream");
+  if (count != 6) {
+    PyErr_SetString(PyExc_TypeError, "advance takes row, F, unconditional, noise, scale, stream");
     return nullptr;
   }
   const long long row = PyLong_AsLongLong(args[0]);
-  void* pointers[4];
-  for (int i = 0; i < 4; ++i) pointers[i] = PyLong_AsVoidPtr(args[i + 1]);
+  void* pointers[5];
+  for (int i = 0; i < 5; ++i) pointers[i] = PyLong_AsVoidPtr(args[i + 1]);
   if (PyErr_Occurred()) return nullptr;
   pdc_cuda_program* const program =
       static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_cuda_program"))->program;
   PyThreadState* const thread = PyEval_SaveThread();  // a full queue makes a launch wait
-  const int status =
-      pdc_cuda_program_advance(program, row, pointers[0], pointers[1], pointers[2], pointers[3]);
+  const int status = pdc_cuda_program_advance(program, row, pointers[0], pointers[1], pointers[2],
+                                              pointers[3], pointers[4]);
   PyEval_RestoreThread(thread);
   if (status == PDC_CUDA_ERROR) {
     PyErr_SetString(PyExc_RuntimeError, pdc_cuda_error());

@@ -37,6 +37,7 @@ struct RowCall {
   const void* F;
   const void* unconditional;
   const void* noise;
+  const void* scale;  // factors of the draws' elements; NULL: 1
 };
 
 struct CorruptionCall {

@@ -86,7 +86,7 @@ void pdc_program_destroy(pdc_program* program) { delete program; }
 int64_t pdc_program_elements(const pdc_program* p) { return p->layout.samples * p->layout.size; }
 
 int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* unconditional,
-                        const void* noise) {
+                        const void* noise, const void* scale) {
   const bool single = p->state_dtype == PDC_FLOAT32;
   const int64_t rows = single ? p->rows32.size() : p->rows64.size();
   if (r < 0 || r >= rows) return PDC_NO_SUCH_ROW;
@@ -97,18 +97,22 @@ int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* un
   const int64_t elements = pdc_program_elements(p);
   if ((F && !readable(*p, F)) || (unconditional && !readable(*p, unconditional)))
     return PDC_OVERLAP;
-  const int64_t noise_bytes = noise ? draws * elements * p->state_item : 0;
-  if (noise && !(apart(noise, noise_bytes, p->state, p->state_bytes) &&
-                 apart(noise, noise_bytes, p->input, p->input_bytes)))
-    return PDC_OVERLAP;
+  for (const void* x : {noise, scale}) {
+    const int64_t bytes = draws * elements * p->state_item;
+    if (x &&
+        !(apart(x, bytes, p->state, p->state_bytes) && apart(x, bytes, p->input, p->input_bytes)))
+      return PDC_OVERLAP;
+  }
   if (unconditional && (!F || p->guidance.empty())) return PDC_INVALID;
   const int64_t stride = p->guidance_per_sample ? p->layout.samples : 1;
   const double* w = unconditional ? p->guidance.data() + r * stride : nullptr;
   const pdc::RowCall call = {
-      p->layout,      p->seeds.data(), row,      w, p->guidance_per_sample, p->state_dtype,
-      p->input_dtype, p->state,        p->input, F, unconditional,          noise};
+      p->layout,      p->seeds.data(), row,      w,        p->guidance_per_sample,
+      p->state_dtype, p->input_dtype,  p->state, p->input, F,
+      unconditional,  noise,           scale};
   Work work = {&call, p->kernels, false};
-  const double cost = 0.017 * (registers + 3) * (single ? 1 : 2) + (noise ? 0.04 : 0.45) * draws;
+  const double cost = 0.017 * (registers + 3) * (single ? 1 : 2) +
+                      ((noise ? 0.04 : 0.45) + (scale ? 0.04 : 0)) * draws;
   pdc::parallel_for(p->layout.tiles, cost * elements, part, &work);
   return work.bad ? PDC_NOT_FINITE : PDC_OK;
 }

@@ -166,12 +166,16 @@ struct Buffers {
   T z[kMaxDraws][kNormals];
 };
 
+// The elements of draw m in an explicit stack of draws.
+template <class T>
+const T* plane(const RowCall& call, const Tile& tile, const void* draws, int m) {
+  return static_cast<const T*>(draws) + m * call.layout.samples * call.layout.size + tile.flat;
+}
+
 template <class T>
 const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m,
               Buffers<T>* buffers) {
-  if (call.noise)
-    return static_cast<const T*>(call.noise) + m * call.layout.samples * call.layout.size +
-           tile.flat;
+  if (call.noise) return plane<T>(call, tile, call.noise, m);
   T* const z = buffers->z[m];
   if constexpr (Same<T, float>::value) {
     normal_tile(z, tile, call.seeds, row.purpose[m], row.stream[m]);
@@ -181,6 +185,13 @@ const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m,
     for (int64_t i = 0; i < tile.total(); ++i) z[i] = normals[i];
   }
   return z;
+}
+
+template <class T>
+const T* scaled(const RowCall& call, const Tile& tile, const T* z, int m, Buffers<T>* buffers) {
+  const T* const scale = plane<T>(call, tile, call.scale, m);
+  for (int64_t i = 0; i < tile.total(); ++i) buffers->z[m][i] = mul(scale[i], z[i]);
+  return buffers->z[m];
 }
 
 template <class T>
@@ -207,7 +218,10 @@ bool rows(const RowCall& call, int64_t begin, int64_t end) {
       for (int64_t i = 0; i < o.n; ++i) buffers.Dc[i] = clipped(o.reg[i], o.F[i], row);
       o.extra[0] = buffers.Dc;
     }
-    for (int m = 0; m < row.draws; ++m) o.extra[clip + m] = draw(call, tile, row, m, &buffers);
+    for (int m = 0; m < row.draws; ++m) {
+      o.extra[clip + m] = draw(call, tile, row, m, &buffers);
+      if (call.scale) o.extra[clip + m] = scaled(call, tile, o.extra[clip + m], m, &buffers);
+    }
     o.input = direct ? static_cast<T*>(call.input) + tile.flat : buffers.input;
     bad |= update(row, o);
     if (row.c_in != 0 && !direct) store(call.input_dtype, call.input, tile.flat, o.input, o.n);

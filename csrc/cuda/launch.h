@@ -41,6 +41,7 @@ struct RowLaunch {
   const void* F;
   const void* unconditional;
   const void* noise;
+  const void* scale;
   bool whole;  // every quad has four elements and is aligned in every operand
 };
 

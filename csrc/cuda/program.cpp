@@ -99,14 +99,14 @@ int64_t draws_of(const pdc_cuda_program& p, int64_t row) {
 }
 
 int check(const pdc_cuda_program& p, int64_t row, const void* F, const void* unconditional,
-          const void* noise) {
+          const void* noise, const void* scale) {
   const RowLaunch& l = p.launch;
   if (row != PDC_NEXT_ROW && (row < 0 || row >= l.row_count)) return PDC_NO_SUCH_ROW;
   if ((F && !readable(p, F)) || (unconditional && !readable(p, unconditional))) return PDC_OVERLAP;
-  const int64_t noise_bytes = draws_of(p, row) * l.plane * item_bytes(p.state_dtype);
-  if (noise && !(apart(noise, noise_bytes, l.state, p.state_bytes) &&
-                 apart(noise, noise_bytes, l.input, p.input_bytes)))
-    return PDC_OVERLAP;
+  const int64_t bytes = draws_of(p, row) * l.plane * item_bytes(p.state_dtype);
+  for (const void* x : {noise, scale})
+    if (x && !(apart(x, bytes, l.state, p.state_bytes) && apart(x, bytes, l.input, p.input_bytes)))
+      return PDC_OVERLAP;
   return unconditional && (!F || !p.guided) ? PDC_INVALID : PDC_OK;
 }
 
@@ -179,17 +179,20 @@ pdc_cuda_program* pdc_cuda_program_create(const pdc_place* place, const pdc_tabl
 void pdc_cuda_program_destroy(pdc_cuda_program* program) { delete program; }
 
 int pdc_cuda_program_advance(pdc_cuda_program* p, int64_t row, const void* F,
-                             const void* unconditional, const void* noise, void* stream) {
-  const int status = check(*p, row, F, unconditional, noise);
+                             const void* unconditional, const void* noise, const void* scale,
+                             void* stream) {
+  const int status = check(*p, row, F, unconditional, noise, scale);
   if (status || p->launch.plane == 0) return status;
   RowLaunch l = p->launch;
   l.row = row;
   l.F = F;
   l.unconditional = unconditional;
   l.noise = noise;
+  l.scale = scale;
   l.whole = l.grid.size % 4 == 0 && aligned(l.state, p->state_dtype) &&
             aligned(l.input, p->input_dtype) && aligned(F, p->input_dtype) &&
-            aligned(unconditional, p->input_dtype) && aligned(noise, p->state_dtype);
+            aligned(unconditional, p->input_dtype) && aligned(noise, p->state_dtype) &&
+            aligned(scale, p->state_dtype);
   if (p->device != PDC_HOST_LOOP)
     return pdc::launch_kernel(p->device, p->kernel, l.grid, stream, &l);
   pdc::host_row(l, p->state_dtype, p->input_dtype, p->registers);

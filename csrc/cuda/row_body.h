@@ -36,9 +36,11 @@ PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Curso
     add_operand(row.d, 1, Dc, false, out, &r);
   }
   PDC_NO_UNROLL
-  for (int m = 0; m < draws; ++m)
-    add_operand(&row.S[0][m], kMaxDraws, draw(l, row, m, at, place), in == 0 && !l.F && m == 0, out,
-                &r);
+  for (int m = 0; m < draws; ++m) {
+    Quad<T> z = draw(l, row, m, at, place);
+    if (l.scale) scale_draw(l, m, place, &z);
+    add_operand(&row.S[0][m], kMaxDraws, z, in == 0 && !l.F && m == 0, out, &r);
+  }
   PDC_UNROLL
   for (int j = 0; j < K; ++j)
     if (j < out) store(state + j * l.plane, r.next[j], place);

@@ -82,5 +82,12 @@ PDC_HD Quad<T> draw(const RowLaunch& l, const Row<T>& row, int m, Cursor at, Pla
                               constant(&row.stream[m]), at.quad));
 }
 
+template <class T>
+PDC_HD void scale_draw(const RowLaunch& l, int m, Place place, Quad<T>* z) {
+  const Quad<T> scale = load(static_cast<const T*>(l.scale) + m * l.plane, place);
+  PDC_UNROLL
+  for (int i = 0; i < 4; ++i) z->v[i] = mul(scale.v[i], z->v[i]);
+}
+
 }  // namespace PDC_TARGET
 }  // namespace pdc

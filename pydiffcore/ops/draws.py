@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a row draws where its kernel does not draw it itself: noise handed in, a learned deviation.
+"""Noise from outside the kernels, and the learned deviation of noise from anywhere.
 
 Noise whose deviation is learned is z·exp(f·spread), f = (v + 1)/2 with the network's own v:
 Nichol & Dhariwal 2021 (arXiv 2102.09672), eq. 15; the plan's coefficient is the smallest one.
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from pydiffcore.ops.checks import noise_source, operand
-from pydiffcore.ops.noise import SAMPLER, normal
 from pydiffcore.plan import Plan
 
 __all__ = ["Draws"]
@@ -24,7 +23,7 @@ class Draws:
 
     Args:
         plan: the plan that draws.
-        seeds, shape, device, dtype: of the batch [B, *shape] and its registers.
+        shape, device, dtype: of the batch [B, *shape] and its registers.
         noise: None, a stack [plan.draws, B, *shape], a generator or a function, as for a runner.
 
     """
@@ -32,37 +31,32 @@ class Draws:
     def __init__(
         self,
         plan: Plan,
-        seeds: list[int],
         shape: torch.Size,
         device: torch.device,
         dtype: torch.dtype,
         noise: Any,
     ) -> None:
-        self.plan, self.seeds, self.shape, self.device, self.dtype = (
-            plan, seeds, shape, device, dtype
-        )  # fmt: skip
+        self.plan, self.shape, self.device, self.dtype = plan, shape, device, dtype
         self.noise = noise_source(noise, (plan.draws, *shape), device, dtype, plan.interval)
         self.in_kernel = noise is None and not plan.learned_variance
 
-    def row(self, streams: list[int], variance: Tensor | None) -> Tensor | None:
-        """Return the draws [len(streams), B, *shape] of a row, or None: its kernel draws them."""
-        learned = self.plan.spread[streams] if self.plan.learned_variance else None
-        if learned is None or not learned.any():
-            return None if self.noise is None or not streams else self._unit(streams)
+    def scale(self, streams: list[int], variance: Tensor | None) -> Tensor | None:
+        """Return factors [len(streams), B, *shape] of a row's draws, or None: all are 1."""
+        learned = self.plan.spread[streams]
+        if not learned.any():
+            return None
         if variance is None:
             raise ValueError(
                 f"variance is None, but {self.plan.sampler} draws noise with a learned deviation: "
                 "advance(F, variance=v) with the second half of the network's channels"
             )
         f = (variance.to(self.dtype) + 1) / 2
-        scale = torch.stack([torch.exp(f * spread) for spread in learned.tolist()])
-        return self._unit(streams) * scale
+        return torch.stack([torch.exp(f * spread) for spread in learned.tolist()])
 
-    def _unit(self, streams: list[int]) -> Tensor:
-        if self.noise is None:
-            at: Any = {"purpose": SAMPLER, "device": self.device, "dtype": self.dtype}
-            shape = self.shape[1:]
-            return torch.stack([normal(self.seeds, shape, stream=m, **at) for m in streams])
+    def unit(self, streams: list[int]) -> Tensor | None:
+        """Return unit normals [len(streams), B, *shape], or None where the kernel draws them."""
+        if self.noise is None or not streams:
+            return None
         if isinstance(self.noise, Tensor):
             return self.noise[streams]
         if callable(self.noise):

@@ -5,7 +5,7 @@ A program is a table of rows bound to the tensors it updates in place; ``advance
 
     F      = u + w (c − u)                                          guided rows
     Dc     = clamp(c_skip·reg_0 + c_out·F, low, high)               clipped rows
-    reg'_j = Σ_k A_jk reg_k + f_j F + d_j Dc + Σ_m S_jm z_m         terms added left to right
+    reg'_j = Σ_k A_jk reg_k + f_j F + d_j Dc + Σ_m S_jm scale_m z_m terms added left to right
     input' = c_in·reg'_0                                            in the network's dtype
 """
 
@@ -45,13 +45,14 @@ IO_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 class Program:
     """A table of rows and the tensors they run on.
 
-    ``advance(row, F, unconditional, noise)`` takes addresses (0 = none) and returns 0, 1 where F
-    held a value that is not finite, 2 where an operand overlaps state or input in part (nothing
-    was done; F may be exactly the input), or 3 where there is no such row.  On a CUDA device it
-    launches one kernel on the current stream, waits for nothing and never returns 1: see status().
+    ``advance(row, F, unconditional, noise, scale=0)`` takes addresses (0 = none; scale is that of
+    factors of the draws' elements, [M, B, N]) and returns 0, 1 where F held a value that is not
+    finite, 2 where an operand overlaps state or input in part (nothing was done; F may be exactly
+    the input), or 3 where there is no such row.  On a CUDA device it launches one kernel on the
+    current stream, waits for nothing and never returns 1: see status().
     """
 
-    advance: Callable[[int, int, int, int], int]
+    advance: Callable[..., int]
     state: Tensor
     input: Tensor
     block: Tensor | None = None
@@ -210,9 +211,9 @@ def _cuda_program(
             (state, input, block), operands, block.data_ptr(), cuda.place(device, host_loop)
         )
 
-    def advance(row: int, F: int, unconditional: int, noise: int) -> int:
+    def advance(row: int, F: int, unconditional: int, noise: int, scale: int = 0) -> int:
         with guard:
-            return int(launch(row, F, unconditional, noise, cuda.stream(device)))
+            return int(launch(row, F, unconditional, noise, scale, cuda.stream(device)))
 
     start = offsets["first_bad"]
     first_bad = block[start : start + 4 * state.shape[1]].view(torch.int32)

@@ -35,16 +35,20 @@ class ReferenceProgram:
     ) -> None:
         self.rows, self.seeds, self.shape, self.registers = rows, seeds, shape, registers
 
-    def advance(self, row: int, F: Tensor | None, noise: Tensor | None) -> Tensor:
+    def advance(
+        self, row: int, F: Tensor | None, noise: Tensor | None, scale: Tensor | None = None
+    ) -> Tensor:
         """Run one row and return the next network input, in the state's dtype.
 
         ``F`` is the network's output in the state's dtype, guidance included, None in row 0;
-        ``noise`` is the row's explicit draws [M, B, …], or None for the kernel's own noise.
+        ``noise`` is the row's explicit draws [M, B, …], or None for the kernel's own noise;
+        ``scale`` factors of the draws' elements, or None.
         """
         t = self.rows
         registers = self.registers[: int(t.registers_in[row])]  # the others may hold anything
         dtype, device = self.registers[0].dtype, self.registers[0].device
         z = self._draws(row, noise, dtype, device)
+        z = z if scale is None else [s * draw for s, draw in zip(scale, z, strict=True)]
         D = None
         if F is not None and t.clip is not None:
             D = (float(t.c_skip[row]) * registers[0] + float(t.c_out[row]) * F).clamp(*t.clip)

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pydiffcore.ops import native
 from pydiffcore.ops.checks import (
+    address,
     all_finite,
     checked_guidance,
     choose,
@@ -84,7 +85,7 @@ class Runner:
         self.shape = torch.Size((len(self.seeds), *sizes(shape)))
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
-        self._draws = Draws(plan, self.seeds, self.shape, self.device, dtype, noise)
+        self._draws = Draws(plan, self.shape, self.device, dtype, noise)
         self.native = _pick_backend(backend, plan, self.device)
         self._own_noise = self._draws.in_kernel
         self._unit_noise: bool | None = None
@@ -129,8 +130,7 @@ class Runner:
         if self.native and (x is None or not x.requires_grad):
             if x is not None:
                 self._state[0] = x
-            noise = self._noise_row(0, None)
-            self._report(self._advance(0, 0, 0, 0 if noise is None else noise.data_ptr()), None)
+            self._report(self._advance(0, 0, 0, address(self._noise_row(0)[0])), None)
             self._row, self._version = 1, self._state._version
             return self._input
         self._reference = self._make_reference(x)
@@ -199,11 +199,12 @@ class Runner:
             self._reference = self._make_reference(None)
         if self._reference is not None:
             return self._advance_reference(F, F_uncond, variance)
-        noise = self._noise_row(self._row, variance)
-        status = self._advance_native(F, F_uncond, noise)
+        noise, scale = self._noise_row(self._row, variance)
+        draws = address(noise), address(scale)
+        status = self._advance(self._row, F.data_ptr(), address(F_uncond), *draws)
         if status == 2:  # an output that overlaps the registers in part
-            uncond = None if F_uncond is None else F_uncond.clone()
-            status = self._advance_native(F.clone(), uncond, noise)
+            F, F_uncond = F.clone(), None if F_uncond is None else F_uncond.clone()
+            status = self._advance(self._row, F.data_ptr(), address(F_uncond), *draws)
         if status:
             self._report(status, self._combined(F, F_uncond))
         self._row += 1
@@ -214,11 +215,6 @@ class Runner:
         if F_uncond is None or self.guidance is None:
             return F.to(self.dtype)
         return guided(F, F_uncond, self.guidance[self._row - 1], self.dtype)
-
-    def _advance_native(self, F: Tensor, F_uncond: Tensor | None, noise: Tensor | None) -> int:
-        uncond = 0 if F_uncond is None else F_uncond.data_ptr()
-        pointer = 0 if noise is None else noise.data_ptr()
-        return int(self._advance(self._row, F.data_ptr(), uncond, pointer))
 
     def check(self) -> None:
         """Raise where the run met a value that is not finite; on a CUDA device wait for it.
@@ -276,16 +272,20 @@ class Runner:
             F = self._combined(F, F_uncond)
             if not all_finite(F):
                 self._report(1, F)
-        following = self._reference.advance(self._row, F, self._noise_row(self._row, variance))
+        following = self._reference.advance(self._row, F, *self._noise_row(self._row, variance))
         self._row += 1
         if self._row > self.plan.nfe:
             return self._reference.registers[0]
         return following.to(self.io_dtype)
 
-    def _noise_row(self, row: int, variance: Tensor | None) -> Tensor | None:
+    def _noise_row(
+        self, row: int, variance: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Return a row's draws, None where its kernel draws them, and their factors or None."""
         if row == 0 and self._unit_noise:  # its first draw is the initial state
-            return None
-        return self._draws.row(self._rows.stream[row, : self._rows.draws[row]].tolist(), variance)
+            return None, None
+        streams = self._rows.stream[row, : self._rows.draws[row]].tolist()
+        return self._draws.unit(streams), self._draws.scale(streams, variance)
 
     def _report(self, status: int, F: Tensor | None) -> None:
         if status == 1 and F is not None:

@@ -24,6 +24,7 @@ def test_random_plans(io, state, K):
                 grid = GRIDS[rng.integers(len(GRIDS))]
                 shape = (int(rng.integers(1, 5)), int(rng.integers(1, 70)))
                 options = {"clip": clip, "guided": guided, "noise": bool(rng.integers(2))}
+                options["scale"] = bool(rng.integers(2))
                 assert same(runs(rng, shape, state, io, K, M, grid=grid, **options))
 
 
@@ -54,10 +55,10 @@ def test_unaligned_memory(offset, io, state):
         assert same(runs(rng, (3, 64), state, io, 2, 2, **options))
 
 
-@pytest.mark.parametrize("name", ["state", "input", "F", "unconditional", "noise"])
+@pytest.mark.parametrize("name", ["state", "input", "F", "unconditional", "noise", "scale"])
 def test_one_unaligned_operand(name):
     rng = np.random.default_rng(0)
-    options = {"grid": (2, 8), "offset": {name: 1}, "noise": True, "guided": "row"}
+    options = {"grid": (2, 8), "offset": {name: 1}, "noise": True, "guided": "row", "scale": True}
     for io in DTYPES:
         assert same(runs(rng, (3, 64), torch.float32, io, 2, 2, **options))
 
@@ -91,6 +92,7 @@ def test_refusals_leave_the_state_alone():
     assert program.advance(1, program.input.data_ptr() + 4, 0, 0) == 2
     assert program.advance(1, program.state.data_ptr(), 0, 0) == 2
     assert program.advance(0, 0, 0, program.state.data_ptr()) == 2
+    assert program.advance(0, 0, 0, 0, program.state.data_ptr()) == 2
     assert program.advance(ROWS, F.data_ptr(), 0, 0) == 3
     assert program.advance(-2, F.data_ptr(), 0, 0) == 3
     assert program.advance(1, F.data_ptr(), F.data_ptr(), 0) == 4

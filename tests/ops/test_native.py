@@ -151,6 +151,25 @@ def test_explicit_noise(state):
     b.check(expected)
 
 
+@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("state", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 70), (40, 5), (300, 1), (2, 1200)])
+def test_factors_of_the_draws(state, explicit, shape):
+    """Element by element, of drawn and of explicit noise, in every layout of tiles."""
+    for M in (1, 2, 3):
+        b = Bench(2, M, shape, state=state, clip=(-0.5, 0.75))
+        rng = np.random.default_rng(3)
+        noise, scale = (battery.tensor(rng, (M, b.B, b.N), TORCH[state]) for _ in range(2))
+        z = noise.numpy() if explicit else [
+            reference_normal(b.seeds, b.N, purpose=int(p), stream=int(s)).astype(state)
+            for p, s in zip(b.table["purpose"][1], b.table["stream"][1], strict=True)
+        ]  # fmt: skip
+        expected = b.expect(b.F, noise=[s * draw for s, draw in zip(scale.numpy(), z, strict=True)])
+        given = noise.data_ptr() if explicit else 0
+        assert b.program.advance(1, b.F.data_ptr(), 0, given, scale.data_ptr()) == 0
+        b.check(expected)
+
+
 @pytest.mark.parametrize("weights", ["rows", "samples"])
 @pytest.mark.parametrize("shape", [(3, 70), (40, 5), (2, 1200)])
 def test_guidance_weights(weights, shape):
@@ -174,14 +193,14 @@ def test_the_network_may_return_its_input_buffer(io, guided):
     b.check(expected)
 
 
-@pytest.mark.parametrize("operand", ["F", "unconditional", "noise"])
+@pytest.mark.parametrize("operand", ["F", "unconditional", "noise", "scale"])
 @pytest.mark.parametrize("victim", ["state", "input"])
 def test_partial_overlap_is_refused(operand, victim):
     b = Bench(2, 1, guided=True)
     state, input = b.state.clone(), b.input.clone()
     address = getattr(b, victim).data_ptr() + 4
     pointers = {"F": b.F.data_ptr(), "unconditional": b.unconditional.data_ptr(), "noise": 0}
-    pointers[operand] = address
+    pointers = {**pointers, "scale": 0, operand: address}
     assert b.program.advance(1, *pointers.values()) == 2
     assert torch.equal(b.state, state)
     assert torch.equal(b.input, input)
@@ -312,7 +331,7 @@ def test_input_inside_state_is_refused():
         native.program(**b.table, state=b.state, input=b.state[1], seeds=b.seeds)
 
 
-@pytest.mark.parametrize("arguments", [(1,), (1, 0, 0, 0, 0), ("1", 0, 0, 0), (1, None, 0, 0)])
+@pytest.mark.parametrize("arguments", [(1,), (1, 0, 0, 0, 0, 0), ("1", 0, 0, 0), (1, None, 0, 0)])
 def test_advance_refuses_other_arguments(arguments):
     with pytest.raises(TypeError):
         Bench().program.advance(*arguments)

@@ -76,9 +76,10 @@ PDC_API pdc_program* pdc_program_create(const struct pdc_table* table,
 PDC_API void pdc_program_destroy(pdc_program* program);
 
 /* Executes one row in place. F may be exactly the input buffer. unconditional: NULL = no guidance.
- * noise: NULL = drawn from the seeds, else [draws][samples][size] of the state's type. */
+ * noise: NULL = drawn from the seeds, else [draws][samples][size] of the state's type.
+ * scale: NULL = 1, else factors of the draws' elements, of noise's shape and type. */
 PDC_API int pdc_program_advance(pdc_program* program, int64_t row, const void* F,
-                                const void* unconditional, const void* noise);
+                                const void* unconditional, const void* noise, const void* scale);
 /* Elements of one register: what the work of a row is proportional to. */
 PDC_API int64_t pdc_program_elements(const pdc_program* program);
 

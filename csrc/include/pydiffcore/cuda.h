@@ -58,7 +58,8 @@ PDC_API void pdc_cuda_program_destroy(pdc_cuda_program* program);
  * clears. PDC_NEXT_ROW runs the row of the block's counter and moves the counter on. */
 enum { PDC_NEXT_ROW = -1 };
 PDC_API int pdc_cuda_program_advance(pdc_cuda_program* program, int64_t row, const void* F,
-                                     const void* unconditional, const void* noise, void* stream);
+                                     const void* unconditional, const void* noise,
+                                     const void* scale, void* stream);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 //   F      = u + w (c - u)                                   guided rows
 //   Dc     = clamp(c_skip reg_0 + c_out F, low, high)        clipped rows
 //   reg'_j = A_j0 reg_0 + A_j1 reg_1 + … + f_j F + d_j Dc + S_j0 z_0 + S_j1 z_1 + …
+//            with each z_m times its factors, element by element, where there are any
 //   input' = c_in reg'_0
 #pragma once
 #include "functor.h"
