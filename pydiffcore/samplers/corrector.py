@@ -80,7 +80,7 @@ def predictor_corrector(
     for sigma, sigma_next in levels.steps():
         for _ in range(corrections):
             D = denoise(x, sigma)
-            x = x + delta * (D - x) + math.sqrt(2 * delta) * sigma * noise(sigma, sigma)
+            x = x + delta * (D - x) + math.sqrt(2 * delta) * sigma * noise()
         r = float(alpha(sigma)) / float(alpha(sigma_next))
         x, up = PREDICTORS[predictor](x, denoise(x, sigma), sigma, sigma_next, r)
         if up > 0:

@@ -47,7 +47,7 @@ def langevin(
     for sigma in sigmas:
         for _ in range(repeats):
             D = denoise(x, sigma)
-            x = x + relative / 2 * (D - x) + math.sqrt(relative) * sigma * noise(sigma, sigma)
+            x = x + relative / 2 * (D - x) + math.sqrt(relative) * sigma * noise()
     ends_in_zero = bool(levels.sigma[-1] == 0)
     return denoise(x, sigmas[-1]) if denoise_last or (denoise_last is None and ends_in_zero) else x
 
