@@ -9,7 +9,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from samplers.test_diffusers import BETAS, VP, assert_same, sigmas_of, unit
+from samplers.test_diffusers import BETAS, VP, assert_same, drawn, sigmas_of, unit
 
 import pydiffcore
 from pydiffcore import exact, levels, prediction, process, samplers
@@ -160,3 +160,26 @@ def _with_noise(scheduler, noise, F, t, x):
         return scheduler.step(F, t, x).prev_sample
     finally:
         theirs.randn_tensor = drawn
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_scm_scheduler(n):
+    """lcm with trigflow: their state is cos(t) of ours, and their F has the data's deviation."""
+    scheduler = diffusers.SCMScheduler()
+    scheduler.set_timesteps(n, max_timesteps=1.56454, intermediate_timesteps=None)
+    angles = scheduler.timesteps.double().numpy()
+    kind = prediction.trigflow(0.5)
+    plan = pydiffcore.trace(samplers.lcm, levels.explicit(0.5 * np.tan(angles)), kind)
+    noise = drawn(n, 7)
+    net = pydiffcore.Denoiser(lambda x, t: _network(x, 500 * t[0]), kind)
+    x = 0.5 * unit()  # x_t at t = π/2, nearly
+    start = x / np.cos(angles[0])
+    steps = pydiffcore.trajectory(
+        net, plan, shape=x.shape[1:], seeds=range(len(x)), x=start, noise=noise[: plan.draws]
+    )
+    found = [step.x.clone() for step in steps][1:]
+    generator = torch.Generator().manual_seed(7)
+    for t, after, a in zip(scheduler.timesteps, angles[1:], found, strict=False):
+        F = 0.5 * _network(x / 0.5, 500 * t)
+        x = scheduler.step(F, t, x, generator=generator).prev_sample
+        assert float((np.cos(after) * a - x).abs().max() / x.abs().max()) <= 1e-5
