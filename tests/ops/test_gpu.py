@@ -68,6 +68,7 @@ def test_bits_of_rows(io, state, K):
             for guided in (None, "row", "sample"):
                 shape = (int(rng.integers(1, 5)), int(rng.integers(1, 3000)))
                 options = {"clip": clip, "guided": guided, "noise": bool(rng.integers(2))}
+                options["scale"] = bool(rng.integers(2))
                 assert same(runs(rng, shape, state, io, K, M, device="cuda", **options))
 
 
