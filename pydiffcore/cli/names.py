@@ -35,10 +35,12 @@ def _table(betas: Function, **fixed: Any) -> Function:
 
 
 SAMPLERS: dict[str, Function] = {
+    "ab-velocity": samplers.ab_velocity,
     "ancestral": samplers.ancestral,
     "consistency": samplers.consistency,
     "ddim": samplers.ddim,
     "ddpm": samplers.ddpm,
+    "deis": samplers.deis,
     "dpm-solver-multi": samplers.dpm_solver_multi,
     "dpmpp-2m": samplers.dpmpp_2m,
     "dpmpp-2m-sde": samplers.dpmpp_2m_sde,
@@ -50,11 +52,15 @@ SAMPLERS: dict[str, Function] = {
     "flow-heun": samplers.flow_heun,
     "flow-sde": samplers.flow_sde,
     "heun": samplers.heun,
+    "ipndm": samplers.ipndm,
+    "ipndm-v": samplers.ipndm_v,
     "langevin": samplers.langevin,
     "lcm": samplers.lcm,
     "lms": samplers.lms,
     "pf-euler": samplers.pf_euler,
     "pf-heun": samplers.pf_heun,
+    "plms": samplers.plms,
+    "pndm": samplers.pndm,
     "predictor-corrector": samplers.predictor_corrector,
     "reverse-diffusion": samplers.reverse_diffusion,
     "tcd": samplers.tcd,

@@ -12,6 +12,7 @@ from pydiffcore.samplers.consistency import consistency as consistency
 from pydiffcore.samplers.consistency import lcm as lcm
 from pydiffcore.samplers.consistency import tcd as tcd
 from pydiffcore.samplers.corrector import predictor_corrector as predictor_corrector
+from pydiffcore.samplers.deis import deis as deis
 from pydiffcore.samplers.dpmpp import dpm_solver_multi as dpm_solver_multi
 from pydiffcore.samplers.dpmpp import dpmpp_2m as dpmpp_2m
 from pydiffcore.samplers.dpmpp import dpmpp_2m_sde as dpmpp_2m_sde
@@ -29,7 +30,12 @@ from pydiffcore.samplers.langevin import langevin as langevin
 from pydiffcore.samplers.langevin import ncsnv2_step as ncsnv2_step
 from pydiffcore.samplers.last import denoise_to_zero as denoise_to_zero
 from pydiffcore.samplers.last import ending as ending
+from pydiffcore.samplers.lms import ab_velocity as ab_velocity
 from pydiffcore.samplers.lms import lms as lms
+from pydiffcore.samplers.pndm import ipndm as ipndm
+from pydiffcore.samplers.pndm import ipndm_v as ipndm_v
+from pydiffcore.samplers.pndm import plms as plms
+from pydiffcore.samplers.pndm import pndm as pndm
 from pydiffcore.samplers.probability_flow import pf_euler as pf_euler
 from pydiffcore.samplers.probability_flow import pf_heun as pf_heun
 from pydiffcore.samplers.sde import euler_maruyama as euler_maruyama

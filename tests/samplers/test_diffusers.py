@@ -42,17 +42,18 @@ def theirs(scheduler, x, seed, **step):
     return states
 
 
-def ours(plan, x, noise):
-    model = pydiffcore.Denoiser(network, prediction.eps(VP))
+def ours(plan, x, noise, kind):
+    model = pydiffcore.Denoiser(network, kind)
     steps = pydiffcore.trajectory(
         model, plan, shape=SHAPE, seeds=range(BATCH), x=x, noise=noise if plan.draws else None
     )
     return [step.x.clone() for step in steps][1:]
 
 
-def assert_same(plan, scheduler, x, *, noises=0, seed=7, every=1, **step):
+def assert_same(plan, scheduler, x, *, noises=0, seed=7, every=1, kind=None, **step):
     expected = theirs(scheduler, x, seed, **step)
-    found = ours(plan, x, drawn(max(noises, 1), seed)[: plan.draws])
+    noise = drawn(max(noises, 1), seed)[: plan.draws]
+    found = ours(plan, x, noise, kind or prediction.eps(VP))
     assert len(found) == len(expected)
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
         if (i + 1) % every == 0 or i + 1 == len(found):

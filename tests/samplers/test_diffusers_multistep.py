@@ -5,13 +5,14 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from samplers.test_diffusers import BETAS, VP, assert_same, unit
+from samplers.test_diffusers import BETAS, VP, assert_same, network, unit
 
 import pydiffcore
 from pydiffcore import levels, prediction, samplers
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:`algorithm_types:FutureWarning"),
 ]
 
@@ -139,3 +140,60 @@ def test_unipc(data, lower, final, order, variant, disable):
         "lower_order_final": lower, "disable": disable,
     }  # fmt: skip
     compare(scheduler, samplers.unipc, 8, options=options)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("lower", [False, True])
+def test_deis(order, lower):
+    scheduler = diffusers.DEISMultistepScheduler(
+        **BETAS, solver_order=order, lower_order_final=lower
+    )
+    options = {"order": order, "space": "log_rho", "lower_order_final": lower}
+    compare(scheduler, samplers.deis, 9, options=options)
+
+
+@pytest.mark.parametrize("skip", [True, False])
+@pytest.mark.parametrize("zero", [True, False])
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("n", [5, 20])
+def test_pndm(skip, zero, kind, n):
+    scheduler = diffusers.PNDMScheduler(
+        **BETAS, skip_prk_steps=skip, set_alpha_to_one=zero, prediction_type=kind, steps_offset=1
+    )
+    scheduler.set_timesteps(n)
+    t = np.array(scheduler._timesteps[::-1])
+    sigma = levels.explicit([*VP.level(t), 0.0 if zero else float(VP.level(0))], VP)
+    options = {"of": "eps" if kind == "epsilon" else "v"}
+    if skip:
+        plan = pydiffcore.trace(samplers.plms, sigma, scaling=VP, **options)
+    else:
+        plan = pydiffcore.trace(samplers.pndm, sigma, scaling=VP, **options)
+    network_kind = prediction.eps(VP) if kind == "epsilon" else prediction.v(VP)
+    assert_same(plan.bind(network_kind), scheduler, unit(), kind=network_kind)
+
+
+@pytest.mark.parametrize("n", [1, 3, 12])
+def test_ipndm(n):
+    """Its network predicts v in the frame of cos and sin; betas are the sines, given here.
+
+    Its own begin at 1, where its D is 0/0, which it takes for 0 instead of -v.
+    """
+    sines = np.sin(np.linspace(1.5, 0.0, n + 1))
+    scheduler = diffusers.IPNDMScheduler(trained_betas=sines.tolist())
+    scheduler.set_timesteps(n)
+    sigma = levels.explicit(sines / np.sqrt(1 - sines**2))
+    x = unit()
+    expected = x
+    for t in scheduler.timesteps:
+        F = network(expected, torch.full((len(x),), float(t)))
+        expected = scheduler.step(F, t, expected).prev_sample
+
+    def denoise(y, level):
+        angle = np.arctan(level)
+        seen = y * np.cos(angle)
+        F = network(seen, torch.full((len(x),), angle / np.pi * 2, dtype=torch.float64))
+        return np.cos(angle) * seen - np.sin(angle) * F
+
+    start = x.double() / np.cos(1.5)
+    found = samplers.ipndm(start, denoise, sigma, None)
+    assert float((found - expected).abs().max()) <= 1e-5 * max(1.0, float(expected.abs().max()))

@@ -7,9 +7,11 @@ has an error of O(h²), which would hide a third order (see test_an_even_start_.
 
 import numpy as np
 import pytest
+from scipy import integrate
 
 import pydiffcore
-from pydiffcore import exact, levels, samplers
+from pydiffcore import exact, levels, process, samplers
+from pydiffcore.samplers.deis import time_weights
 
 SIZES = [160, 320, 640]
 GAUSSIAN = exact.gaussian(np.full(4, 0.4), np.array([0.2, 0.5, 0.7, 1.0]))
@@ -18,7 +20,7 @@ MIXTURE = exact.mixture([0.4, 0.6], [[-1.0], [0.8]], [0.3, 0.4])
 
 def graded(n):
     u = np.linspace(0.0, 1.0, n + 1)
-    return levels.explicit(10.0 * 0.005 ** (u * u * (3 - 2 * u)))
+    return levels.explicit(10.0 * 0.005 ** (u * u * (3 - 2 * u)), process.vp())
 
 
 def smooth(n):
@@ -55,6 +57,14 @@ ORDERS = [
     (s.unipc, {"order": 4, "variant": "exact"}, 5),
     (s.unipc, {"order": 3, "lower_order_final": True}, 4),
     (s.unipc, {"order": 3, "corrector": False}, 3),
+    *((s.deis, {"order": p, "space": v}, p) for p in (1, 2, 3, 4) for v in ("t", "rho", "log_rho")),
+    (s.deis, {"order": 3, "lower_order_final": True}, 3),
+    (s.plms, {"order": 2}, 2),
+    (s.plms, {}, 2),
+    (s.pndm, {}, 2),
+    *((s.ipndm, {"order": p}, min(p, 2)) for p in (1, 2, 3, 4)),
+    *((s.ipndm_v, {"order": p}, p) for p in (1, 2, 3)),
+    *((s.ab_velocity, {"order": p}, p) for p in (1, 2, 3)),
 ]
 
 
@@ -84,6 +94,68 @@ def test_an_even_start_leaves_second_order():
     assert fitted_order(s.dpmpp_3m, smooth, MIXTURE, {}) == pytest.approx(2, abs=0.3)
 
 
+def even(n):
+    return levels.explicit(np.linspace(10.0, 0.5, n + 1))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options", "order"),
+    [(s.plms, {}, 4), (s.pndm, {}, 4), (s.ipndm, {}, 4), (s.ipndm, {"order": 3}, 3)],
+    ids=name,
+)
+def test_pseudo_numerical_methods_have_their_order_on_even_steps(sampler, options, order):
+    """Theirs are the coefficients of even steps: in sigma they have full order, elsewhere 2."""
+    assert fitted_order(sampler, even, MIXTURE, options) == pytest.approx(order, abs=0.35)
+
+
+@pytest.mark.parametrize("sampler", [s.plms, s.pndm])
+def test_combining_velocities_in_ddim_s_step_is_first_order(sampler):
+    """As diffusers' PNDM does for networks that predict v: even a known x0 is not found."""
+    assert fitted_order(sampler, graded, MIXTURE, {"of": "v"}) == pytest.approx(1, abs=0.15)
+    plan = pydiffcore.trace(sampler, levels.uniform_t(20, process.vp()), of="v")
+    assert plan.x0_error.max() > 1e-3
+
+
+def test_pndm_has_the_exact_marginal():
+    plan = pydiffcore.trace(s.pndm, levels.karras(20, sigma_max=10.0, sigma_min=0.1))
+    assert plan.x0_error.max() < 1e-11
+    assert np.abs(plan.noise_ratio - 1).max() < 1e-11
+
+
+def test_halfway_of_a_runge_kutta_step_can_be_given():
+    seen = pydiffcore.trace(s.pndm, levels.explicit([9.0, 5.0, 0.0]), middle=lambda a, b: b + 1)
+    assert seen.sigma.tolist() == [9.0, 6.0, 6.0, 5.0, 5.0]
+
+
+@pytest.mark.parametrize("time", [process.vp().time, process.flow().time, process.sub_vp().time])
+@pytest.mark.parametrize(("sigma", "target"), [(80.0, 50.0), (1.0, 0.9), (80.0, 0.01), (0.3, 0.0)])
+def test_integrals_in_time_are_accurate(time, sigma, target):
+    """Against SciPy's adaptive quadrature in log sigma (in sigma where it ends in 0)."""
+    nodes = [sigma, 1.3 * sigma, 2.1 * sigma]
+    found = time_weights(time, nodes, sigma, target)
+    u = [float(time(a)) for a in nodes]
+
+    def lagrange(j, at):
+        return np.prod([(time(at) - b) / (u[j] - b) for b in u if b != u[j]])
+
+    for j, value in enumerate(found):
+        if target > 0:
+            truth, _ = integrate.quad(
+                lambda v, j=j: lagrange(j, np.exp(v)) * np.exp(v), np.log(sigma), np.log(target),
+                epsabs=1e-13, epsrel=1e-12, limit=500,
+            )  # fmt: skip
+        else:
+            truth, _ = integrate.quad(lambda a, j=j: lagrange(j, a), sigma, 0.0, epsrel=1e-12)
+        assert value == pytest.approx(truth, rel=1e-9, abs=1e-11 * sigma)
+
+
+def test_a_step_to_infinite_time_is_of_first_order():
+    """VE's time is infinite at sigma = 0; VP's is not."""
+    for own, final in ((process.ve(), True), (process.vp(), False)):
+        plan = pydiffcore.trace(s.deis, levels.karras(6, process=own))
+        assert np.allclose(plan.A[-1], 0.0, atol=1e-14) == final
+
+
 REGISTERS = [
     (s.dpmpp_2m, {"solver": "heun"}, 2),
     (s.dpmpp_3m, {}, 3),
@@ -92,6 +164,12 @@ REGISTERS = [
     (s.unipc, {"order": 2}, 3),
     (s.unipc, {"order": 3}, 4),
     (s.unipc, {"order": 3, "corrector": False}, 3),
+    *((s.deis, {"order": 3, "space": space}, 3) for space in ("t", "rho", "log_rho")),
+    (s.deis, {"order": 4}, 4),
+    (s.plms, {}, 4),
+    (s.plms, {"order": 2}, 2),
+    (s.pndm, {}, 5),
+    (s.ipndm, {}, 4),
 ]
 
 
@@ -111,6 +189,12 @@ REFUSED = [
     (s.unipc, {"order": 0}, "order is 0, expected a whole number from 1 to 4"),
     (s.unipc, {"variant": "vary"}, "variant is 'vary', expected one of 'bh1', 'bh2', 'exact'"),
     (s.unipc, {"predict": "v"}, "predict is 'v'"),
+    (s.deis, {"order": 5}, "order is 5"),
+    (s.deis, {"space": "sigma"}, "space is 'sigma', expected one of 't', 'rho', 'log_rho'"),
+    (s.plms, {"order": 5}, "order is 5, expected a whole number from 1 to 4"),
+    (s.pndm, {"of": "x0"}, "of is 'x0', expected one of 'eps', 'v'"),
+    (s.ipndm, {"order": 1.5}, "order is 1.5"),
+    (s.ab_velocity, {"order": 0}, "order is 0"),
 ]
 
 
