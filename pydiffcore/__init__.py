@@ -17,5 +17,7 @@ from pydiffcore.plan import trace as trace
 from pydiffcore.sample import Step as Step
 from pydiffcore.sample import sample as sample
 from pydiffcore.sample import trajectory as trajectory
+from pydiffcore.search import optimal_levels as optimal_levels
+from pydiffcore.search import truncation_error as truncation_error
 
 __version__ = "0.1.0"

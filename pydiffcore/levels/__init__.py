@@ -34,10 +34,12 @@ from pydiffcore.levels.indices import (
     simple,
     space_timesteps,
 )
+from pydiffcore.levels.search import Truncation, optimal, solve, trajectory_error, truncation
 from pydiffcore.levels.tables import iddpm, leading, linspace, trailing
 
 __all__ = [
     "Levels",
+    "Truncation",
     "at_percent",
     "ays",
     "beta_sigmas",
@@ -61,15 +63,19 @@ __all__ = [
     "linear_quadratic",
     "linspace",
     "normal",
+    "optimal",
     "polyexponential",
     "quadratic",
     "set_first",
     "sgm_uniform",
     "simple",
+    "solve",
     "space_timesteps",
     "split",
     "start",
     "trailing",
+    "trajectory_error",
+    "truncation",
     "uniform_lambda",
     "uniform_t",
     "ve",

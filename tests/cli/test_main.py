@@ -10,7 +10,7 @@ import pydiffcore
 from pydiffcore import levels, prediction, process, samplers
 from pydiffcore.cli import names
 from pydiffcore.cli.main import joined, one_line
-from pydiffcore.levels import edit
+from pydiffcore.levels import edit, search
 
 COMMANDS = ["quickstart", "doctor", "plan", "sample", "replay", "bench"]
 
@@ -83,7 +83,11 @@ def test_one_line():
     ("table", "module", "left_out"),
     [
         (names.SAMPLERS, samplers, set()),
-        (names.LEVELS, levels, {"Levels", "explicit", "explicit_t", "flow_mu", *edit.__all__}),
+        (
+            names.LEVELS,
+            levels,
+            {"Levels", "explicit", "explicit_t", "flow_mu", *edit.__all__, *search.__all__},
+        ),
         (names.PREDICTIONS, prediction, {"Prediction"}),
         (
             names.PROCESSES,
