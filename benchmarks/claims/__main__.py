@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rerun the claims of a capability and write docs/claims.md.
 
-    python -m benchmarks.claims core [SCRIPT ...]
+    python -m benchmarks.claims CAPABILITY [SCRIPT ...]
 
-With scripts named, only these are rerun and the others' sections are kept.
+With scripts named, only these are rerun; all other sections are kept.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from pathlib import Path
 from benchmarks.claims.claim import Figure
 
 DOCUMENT = Path("docs/claims.md")
+HERE = Path(__file__).parent
+CAPABILITIES = sorted(path.parent.name for path in HERE.glob("*/__init__.py"))
 HEAD = """# Claims
 
-Every figure here is printed by the command beside it, and `python -m benchmarks.claims core` reruns
-them all.  Figures without a bar are published beside those that have one.
+Every figure here is printed by the command beside it, and `python -m benchmarks.claims CAPABILITY`
+reruns all of a capability.  Figures without a bar are published beside those that have one.
 """
 
 
@@ -77,7 +79,7 @@ def section(capability: str, name: str, held: bool, figures: list[Figure], secon
     if not figures:
         verdict = "**not shown**: the script ended without a figure"
     lines = [
-        f"## {name}: {verdict}", "", doc, "",
+        f"### {name}: {verdict}", "", doc, "",
         f"`python -m benchmarks.claims.{capability}.{name}` · {stamp}", "",
         "| | measured | bar | |", "|---|---:|---:|---|",
     ]  # fmt: skip
@@ -89,26 +91,45 @@ def section(capability: str, name: str, held: bool, figures: list[Figure], secon
     return "\n".join(lines) + "\n"
 
 
+def parts_of(text: str) -> dict[tuple[str, str], str]:
+    """Return the document's sections by capability and script."""
+    return {
+        (part[1], found[1]): found[0].rstrip() + "\n"
+        for part in re.finditer(r"^## (\w+)$.*?(?=^## |\Z)", text, re.M | re.S)
+        for found in re.finditer(r"^### (\w+):.*?(?=^### |\Z)", part[0], re.M | re.S)
+    }
+
+
+def document(parts: dict[tuple[str, str], str]) -> str:
+    """Return the whole document: one section per capability, its scripts in their order."""
+    body = [HEAD]
+    for capability in CAPABILITIES:
+        module = importlib.import_module(f"benchmarks.claims.{capability}")
+        scripts = [parts[capability, name] for name in module.ORDER if (capability, name) in parts]
+        if scripts:
+            body += [f"## {capability}\n\n{(module.__doc__ or '').strip()}\n", *scripts]
+    return "\n".join(body)
+
+
 def main() -> None:
     """Run the scripts and rewrite the document."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
-    parser.add_argument("capability", choices=["core"])
+    parser.add_argument("capability", choices=CAPABILITIES)
     parser.add_argument("scripts", nargs="*", help="only these")
     given = parser.parse_args()
     order = importlib.import_module(f"benchmarks.claims.{given.capability}").ORDER
     unknown = set(given.scripts) - set(order)
     if unknown:
         parser.error(f"no such script: {', '.join(sorted(unknown))}; there are {', '.join(order)}")
-    old = DOCUMENT.read_text() if DOCUMENT.exists() else ""
-    parts = {m[1]: m[0] for m in re.finditer(r"^## (\w+):.*?(?=^## |\Z)", old, re.M | re.S)}
     failed = []
     for name in given.scripts or order:
         print(f"== {name}", flush=True)
         held, figures, seconds = run(given.capability, name)
-        parts[name] = section(given.capability, name, held, figures, seconds)
         failed += [] if held else [name]
-        body = "\n".join(parts[name].rstrip() + "\n" for name in order if name in parts)
-        DOCUMENT.write_text(f"{HEAD}\n{body}")
+        # Read again: another capability may have been rerun in the meantime.
+        parts = parts_of(DOCUMENT.read_text() if DOCUMENT.exists() else "")
+        parts[given.capability, name] = section(given.capability, name, held, figures, seconds)
+        DOCUMENT.write_text(document(parts))
     print(f"short: {', '.join(failed)}" if failed else "all hold")
     sys.exit(1 if failed else 0)
 
