@@ -63,6 +63,7 @@ SAMPLERS: dict[str, Function] = {
     "pndm": samplers.pndm,
     "predictor-corrector": samplers.predictor_corrector,
     "reverse-diffusion": samplers.reverse_diffusion,
+    "sa-solver": samplers.sa_solver,
     "tcd": samplers.tcd,
     "unipc": samplers.unipc,
 }

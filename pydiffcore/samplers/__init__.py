@@ -38,6 +38,7 @@ from pydiffcore.samplers.pndm import plms as plms
 from pydiffcore.samplers.pndm import pndm as pndm
 from pydiffcore.samplers.probability_flow import pf_euler as pf_euler
 from pydiffcore.samplers.probability_flow import pf_heun as pf_heun
+from pydiffcore.samplers.sa_solver import sa_solver as sa_solver
 from pydiffcore.samplers.sde import euler_maruyama as euler_maruyama
 from pydiffcore.samplers.sde import reverse_diffusion as reverse_diffusion
 from pydiffcore.samplers.unipc import unipc as unipc

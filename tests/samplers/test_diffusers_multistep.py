@@ -5,7 +5,18 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from samplers.test_diffusers import BETAS, VP, assert_same, network, unit
+from samplers.test_diffusers import (
+    BATCH,
+    BETAS,
+    SHAPE,
+    VP,
+    assert_same,
+    drawn,
+    network,
+    ours,
+    theirs,
+    unit,
+)
 
 import pydiffcore
 from pydiffcore import levels, prediction, samplers
@@ -197,3 +208,57 @@ def test_ipndm(n):
     start = x.double() / np.cos(1.5)
     found = samplers.ipndm(start, denoise, sigma, None)
     assert float((found - expected).abs().max()) <= 1e-5 * max(1.0, float(expected.abs().max()))
+
+
+def in_double(scheduler, sampler, n, options):
+    """Whole runs in float64: theirs loses digits in float32, of differences of powers of lambda."""
+    scheduler.set_timesteps(n)
+    scheduler.sigmas = scheduler.sigmas.double()
+    shape, double = (BATCH, *SHAPE), {"dtype": torch.float64}
+    sigma = levels.explicit(scheduler.sigmas.numpy(), VP)
+    plan = pydiffcore.trace(sampler, sigma, prediction.eps(VP), scaling=VP, **options)
+    object.__setattr__(plan, "c_noise", scheduler.timesteps.double().numpy())
+    draw = torch.Generator().manual_seed(7)
+    noise = torch.stack([torch.randn(shape, generator=draw, **double) for _ in range(plan.draws)])
+    model = pydiffcore.Denoiser(network, prediction.eps(VP))
+    inputs = {"shape": SHAPE, "seeds": range(BATCH), "x": unit().double(), "noise": noise, **double}
+    found = pydiffcore.sample(model, plan, **inputs)
+    x, draw = unit().double(), torch.Generator().manual_seed(7)
+    for t in scheduler.timesteps:
+        F = network(x, torch.full((BATCH,), float(t), **double))
+        x = scheduler.step(F, t, x, generator=draw).prev_sample
+    assert float((found - x).abs().max()) <= 1e-9 * float(x.abs().max())
+
+
+@pytest.mark.parametrize(("predictor", "corrector"), [(1, 2), (2, 2), (3, 3), (3, 4), (2, 1)])
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("data", [True, False])
+def test_sa_solver(predictor, corrector, lower, data):
+    scheduler = diffusers.SASolverScheduler(
+        **BETAS, predictor_order=predictor, corrector_order=corrector, lower_order_final=lower,
+        algorithm_type="data_prediction" if data else "noise_prediction", tau_func=lambda t: 0.6,
+    )  # fmt: skip
+    options = {
+        "predictor": predictor, "corrector": corrector, "lower_order_final": lower,
+        "predict": "x0" if data else "eps", "variant": "bh1" if data else "exact", "tau": 0.6,
+    }  # fmt: skip
+    in_double(scheduler, samplers.sa_solver, 9, options)
+
+
+def test_sa_solver_in_an_interval():
+    """Theirs draws in every step, ours where tau is not 0; with n = 10 this is in steps 2 to 7."""
+    scheduler = diffusers.SASolverScheduler(**BETAS)
+    scheduler.set_timesteps(10)
+    sigma = levels.explicit(scheduler.sigmas.double().numpy(), VP)
+    tau = (float(VP.level(200)), float(VP.level(800)))
+    used = [i for i, t in enumerate(scheduler.timesteps.tolist()) if 200 <= t <= 800]
+    options = {"predictor": 2, "corrector": 2, "tau": tau, "variant": "bh1"}
+    plan = pydiffcore.trace(
+        samplers.sa_solver, sigma, prediction.eps(VP), scaling=VP, lower_order_final=True, **options
+    )
+    assert plan.draws == len(used) < 10
+    object.__setattr__(plan, "c_noise", scheduler.timesteps.double().numpy())
+    expected = theirs(scheduler, unit(), 7, generator=None)
+    found = ours(plan, unit(), drawn(10, 7)[used], prediction.eps(VP))
+    for a, b in zip(found, expected, strict=True):
+        assert float((a - b).abs().max()) <= 1e-5 * max(1.0, float(b.abs().max()))

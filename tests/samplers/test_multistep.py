@@ -65,6 +65,12 @@ ORDERS = [
     *((s.ipndm, {"order": p}, min(p, 2)) for p in (1, 2, 3, 4)),
     *((s.ipndm_v, {"order": p}, p) for p in (1, 2, 3)),
     *((s.ab_velocity, {"order": p}, p) for p in (1, 2, 3)),
+    *(
+        (s.sa_solver, {"tau": 0.0, "predictor": p, "corrector": c}, min(p + 1, c or p))
+        for p, c in ((1, 0), (3, 0), (1, 1), (1, 2), (2, 3), (3, 4))
+    ),
+    (s.sa_solver, {"tau": 0.0, "pece": True}, 4),
+    (s.sa_solver, {"tau": 0.0, "predictor": 2, "corrector": 3, "variant": "bh1"}, 3),
 ]
 
 
@@ -170,6 +176,8 @@ REGISTERS = [
     (s.plms, {"order": 2}, 2),
     (s.pndm, {}, 5),
     (s.ipndm, {}, 4),
+    (s.sa_solver, {"predictor": 3, "corrector": 3}, 4),
+    (s.sa_solver, {"predictor": 3, "corrector": 4, "pece": True}, 4),
 ]
 
 
@@ -177,6 +185,14 @@ REGISTERS = [
 def test_registers(sampler, options, registers):
     plan = pydiffcore.trace(sampler, levels.karras(12), **options)
     assert plan.registers == registers
+
+
+@pytest.mark.parametrize(
+    ("tau", "drawn"), [(1.0, 5), (0.0, 0), ((0.5, 8.0), 4), (lambda sigma: sigma > 1.0, 4)], ids=str
+)
+def test_sa_solver_draws_where_tau_is_not_zero(tau, drawn):
+    at = levels.explicit([16.0, 8.0, 4.0, 2.0, 1.0, 0.3, 0.0])
+    assert pydiffcore.trace(s.sa_solver, at, tau=tau).draws == drawn
 
 
 REFUSED = [
@@ -195,6 +211,10 @@ REFUSED = [
     (s.pndm, {"of": "x0"}, "of is 'x0', expected one of 'eps', 'v'"),
     (s.ipndm, {"order": 1.5}, "order is 1.5"),
     (s.ab_velocity, {"order": 0}, "order is 0"),
+    (s.sa_solver, {"predictor": 5}, "predictor is 5"),
+    (s.sa_solver, {"corrector": -1}, "corrector is -1"),
+    (s.sa_solver, {"tau": -1.0}, "tau is -1.0, expected at least 0"),
+    (s.sa_solver, {"tau": (1.0,)}, "tau is .1.0,., expected .low, high"),
 ]
 
 
