@@ -50,12 +50,12 @@ def deviation(tau: float, sigma: float, sigma_next: float, predict: str) -> floa
 
 
 def adams(
+    nodes: Sequence[tuple[float, Any]],
     x: Any,
     sigma: float,
     sigma_next: float,
     added: Any,
     rule: dict[str, Any],
-    nodes: Sequence[tuple[float, Any]],
 ) -> Any:
     """Step from σ with the polynomial through ``nodes`` and the noise that is added."""
     (_, f), *others = nodes
@@ -103,7 +103,7 @@ def sa_solver(
         f = integrand(x, denoise(x, sigma), sigma, predict)
         if last and corrector > 0:
             values = min(corrector, len(at) - i + 2) if lower_order_final else corrector
-            x = adams(*last, [*kept[: values - 1], (sigma, f)])
+            x = adams([*kept[: values - 1], (sigma, f)], *last)
             f = integrand(x, denoise(x, sigma), sigma, predict) if pece else f
         kept = [(sigma, f), *kept][:4]
         now = tau_at(tau, sigma, sigma_next)
@@ -111,5 +111,5 @@ def sa_solver(
         added = scale * noise(sigma, sigma_next) if scale > 0 else None
         rule = {"of": predict, "rate": 1 + now**2, "variant": variant}
         last = (x, sigma, sigma_next, added, rule)
-        x = adams(*last, kept[: at[i]])
+        x = adams(kept[: at[i]], *last)
     return x
