@@ -40,10 +40,12 @@ def ending(sampler: Sampler, last: Sampler = euler, steps: int = 1) -> Sampler:
 
     def ended(x: Any, denoise: Any, levels: Levels, noise: Any, **options: Any) -> Any:
         cut = max(len(levels) - steps, 0)
-        parts = [levels.sigma[: cut + 1], levels.sigma[cut:]]
-        if cut:
-            x = sampler(x, denoise, explicit(parts[0], levels.process), noise, **options)
-        return last(x, denoise, explicit(parts[1], levels.process), noise)
+        first, rest = (
+            explicit(part, levels.process, levels.rising)
+            for part in (levels.sigma[: max(cut, 1) + 1], levels.sigma[cut:])
+        )
+        x = sampler(x, denoise, first, noise, **options) if cut else x
+        return last(x, denoise, rest, noise)
 
     ended.__name__ = f"ending({_name(sampler)}, {_name(last)}, {steps})"
     return ended
