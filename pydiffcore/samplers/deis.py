@@ -7,7 +7,6 @@ integral over σ of ε_j's Lagrange polynomial in the chosen time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from pydiffcore.levels import Levels
 from pydiffcore.samplers.lms import adams_bashforth
 from pydiffcore.samplers.multistep import exponential_step, in_range, one_of, orders
+from pydiffcore.samplers.quadrature import over_step
 
 __all__ = ["deis"]
 
@@ -23,20 +23,11 @@ __all__ = ["deis"]
 def time_weights(
     time: Callable[[Any], Any], nodes: Sequence[float], sigma: float, sigma_next: float
 ) -> list[float]:
-    """Integrals over [σ, σ_next] of the Lagrange polynomials in time(σ) of all ``nodes``.
-
-    Gauss–Legendre in v, σ = c·sinh(v), in pieces of at most length 1 with 16 points each: that is
-    log σ above c, in which times are smooth wherever they bend in σ, and reaches σ = 0.
-    """
-    c = sigma_next if sigma_next > 0 else 1e-6 * sigma
-    start, stop = math.asinh(sigma / c), math.asinh(sigma_next / c)
-    edges = np.linspace(start, stop, math.ceil(start - stop) + 1)
-    points, weights = np.polynomial.legendre.leggauss(16)
-    half = np.diff(edges)[:, None] / 2
-    v = edges[:-1, None] + half * (1 + points)
-    measure, u, at = half * weights * c * np.cosh(v), time(c * np.sinh(v)), time(np.array(nodes))
+    """Integrals over [σ, σ_next] of the Lagrange polynomials in time(σ) of all ``nodes``."""
+    points, weights = over_step(sigma, sigma_next)
+    u, at = time(points), time(np.array(nodes))
     basis = [[(u - b) / (a - b) for b in at if b != a] for a in at]
-    return [float(np.sum(measure * np.prod(factors, axis=0))) for factors in basis]
+    return [float(weights @ np.prod([np.ones_like(u), *factors], axis=0)) for factors in basis]
 
 
 def deis(
