@@ -34,6 +34,7 @@ from pydiffcore.levels.indices import (
     simple,
     space_timesteps,
 )
+from pydiffcore.levels.restart import restart
 from pydiffcore.levels.search import Truncation, optimal, solve, trajectory_error, truncation
 from pydiffcore.levels.tables import iddpm, leading, linspace, trailing
 
@@ -66,6 +67,7 @@ __all__ = [
     "optimal",
     "polyexponential",
     "quadratic",
+    "restart",
     "set_first",
     "sgm_uniform",
     "simple",

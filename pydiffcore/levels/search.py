@@ -9,6 +9,7 @@ dx / d log sigma = x - D, solved by the classical fourth-order Runge-Kutta metho
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -135,7 +136,8 @@ def optimal(
         points: levels of the grid.
         substeps: Runge-Kutta steps between two of them.
         rounds: passes over the levels in the refinement; 0 leaves the best start as it is.
-        **options: the sampler's own.
+        **options: the sampler's own; one by the name of an argument here, such as process, is
+            bound with functools.partial(sampler, ...).
 
     Raises:
         ValueError: for n < 1, points < n, unless 0 < sigma_min < sigma_max, for a sampler that
@@ -150,19 +152,22 @@ def optimal(
     grid = exponential(points, low, high).sigma
     states = solve(denoiser, x, grid.tolist(), substeps)
 
+    process = process or processes.edm()
+
     def error(sigma: FloatArray) -> float:
-        levels = Levels(sigma, process or processes.edm(), "optimal")
+        levels = Levels(sigma, process, "optimal")
         return trajectory_error(denoiser, levels, sampler, x, states[-1], **options)
 
-    costs = _costs(denoiser, sampler, grid, states, options)
+    costs = _costs(denoiser, partial(sampler, **options), grid, states, process)
     starts = [grid[_path(costs, n, growth)] for growth in GROWTHS]
     starts += [rule(n, low, high).sigma for rule in (karras, exponential, kl_optimal)]
     ranked = sorted(((error(sigma), k) for k, sigma in enumerate(starts)))
     found = [_refined(starts[k], e, error, low, rounds) for e, k in ranked[:STARTS]]
     best, sigma = min(found, key=lambda pair: pair[0])
-    name = getattr(sampler, "__name__", type(sampler).__name__)
+    inner = sampler.func if isinstance(sampler, partial) else sampler
+    name = getattr(inner, "__name__", type(inner).__name__)
     text = f"optimal(n={n}, sampler={name}, sigma_min={low!r}, sigma_max={high!r}"
-    return Levels(sigma, process or processes.edm(), f"{text}, error={best:.4g})")
+    return Levels(sigma, process, f"{text}, error={best:.4g})")
 
 
 def truncation(
@@ -189,13 +194,14 @@ def truncation(
     """
     sigma = levels.sigma.tolist()
     states = solve(denoiser, x, sigma, substeps)
-    local = [
-        _step_error(denoiser, sampler, sigma[i], sigma[i + 1], states[i], states[i + 1], options)
-        for i in range(len(levels))
-    ]
+    run = partial(sampler, **options)
+    local = []
+    for i in range(len(levels)):
+        step = Levels(levels.sigma[i : i + 2], levels.process, "one step")
+        local.append(_step_error(denoiser, run, step, states[i], states[i + 1]))
     watched = _Watched(denoiser)
     seen = watched.seen
-    seen[sigma[-1]] = sampler(x, watched, levels, _no_noise, **options)
+    seen[sigma[-1]] = run(x, watched, levels, _no_noise)
     gathered = [
         _distance(seen[at], truth) if at in seen else math.nan
         for at, truth in zip(sigma[1:], states[1:], strict=True)
@@ -232,17 +238,18 @@ def _distance(a: Any, b: Any) -> float:
 
 
 def _step_error(
-    denoiser: Denoise, sampler: Callable[..., Any], a: float, b: float,
-    state: Any, after: Any, options: dict[str, Any],
-) -> float:  # fmt: skip
-    one = Levels(np.array([a, b]), processes.edm(), "one step")
-    return _distance(sampler(state, denoiser, one, _no_noise, **options), after)
+    denoiser: Denoise, sampler: Callable[..., Any], step: Levels, state: Any, after: Any
+) -> float:
+    return _distance(sampler(state, denoiser, step, _no_noise), after)
 
 
 def _costs(
-    denoiser: Denoise, sampler: Callable[..., Any], grid: FloatArray,
-    states: list[Any], options: dict[str, Any],
-) -> FloatArray:  # fmt: skip
+    denoiser: Denoise,
+    sampler: Callable[..., Any],
+    grid: FloatArray,
+    states: list[Any],
+    process: Process,
+) -> FloatArray:
     """Return the error of one step from the exact state at each level to each later one."""
     costs = np.full((grid.size, grid.size), np.inf)
     for i, state in enumerate(states[:-1]):
@@ -253,8 +260,8 @@ def _costs(
             return first if x is states[i] and sigma == grid[i] else denoiser(x, sigma)
 
         for j in range(i + 1, grid.size):
-            a, b = float(grid[i]), float(grid[j])
-            costs[i, j] = _step_error(kept, sampler, a, b, state, states[j], options)
+            step = Levels(grid[[i, j]], process, "one step")
+            costs[i, j] = _step_error(kept, sampler, step, state, states[j])
     finite = np.isfinite(costs[np.triu_indices(grid.size, 1)])
     if not finite.all():
         raise ValueError("the denoiser or the sampler returned values that are not finite")

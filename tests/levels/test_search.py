@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search for levels on exact denoisers: what it finds beats what it started from, held out."""
 
+import functools
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -97,6 +98,11 @@ def test_options_and_process_go_along():
     made = levels.optimal(MIXTURE, 3, samplers.lms, x, order=1, **run)
     assert made.process == flow
     assert made == levels.optimal(MIXTURE, 3, samplers.euler, x, **run)
+    vp = pydiffcore.process.vp()
+    bound = functools.partial(samplers.pf_euler, process=vp)
+    found = levels.optimal(MIXTURE, 3, bound, x, **run)
+    assert found.process == flow
+    assert "sampler=pf_euler" in found.name
 
 
 def test_truncation_of_euler_on_a_gaussian():
