@@ -49,15 +49,14 @@ def deis(
         order: number of values of ε that are used, from 1 (DDIM) to 4.
         space: "t", the time of the levels' process; "rho", σ itself, as :func:`lms`; "log_rho",
             log σ, as diffusers and as DPM-Solver multistep.
-        lower_order_final: go down to order 1 towards the end.  A step to σ = 0 has order 1 where
-            the chosen time is infinite there.
+        lower_order_final: go down to order 1 towards the end.  A step to σ = 0 has order 1
+            anyway: in log σ it is infinitely long, and in σ far longer than the one before.
 
     """
     in_range("order", order, 4)
     one_of("space", space, ("t", "rho", "log_rho"))
     time = levels.process.time
-    finite = space == "rho" or (space == "t" and bool(np.isfinite(time(0.0))))
-    at = orders(levels, order, lower_order_final=lower_order_final, to_zero=4 if finite else 1)
+    at = orders(levels, order, lower_order_final=lower_order_final)
     kept: list[tuple[float, Any]] = []
     for k, (sigma, sigma_next) in zip(at, levels.steps(), strict=True):
         D = denoise(x, sigma)

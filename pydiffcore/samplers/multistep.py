@@ -32,25 +32,21 @@ def orders(
     *,
     lower_order_final: bool = False,
     euler_at_final: bool = False,
-    to_zero: int = 1,
 ) -> list[int]:
-    """Return the order of each step: 1, 2, …, order while history is short.
+    """Return the order of each step: 1, 2, …, order while history is short, 1 to σ = 0.
 
     Args:
         levels: the levels to step through.
         order: the highest.
         lower_order_final: go down to 1 again towards the end: …, 3, 2, 1.
         euler_at_final: the last step is of order 1.
-        to_zero: highest order of a step to σ = 0, where λ is infinite.
 
     """
     n = len(levels)
     found = [min(i + 1, order) for i in range(n)]
     if lower_order_final:
         found = [min(k, n - i) for i, k in enumerate(found)]
-    if levels.sigma[-1] == 0:
-        found[-1] = min(found[-1], to_zero)
-    return [*found[:-1], 1] if euler_at_final else found
+    return [*found[:-1], 1] if euler_at_final or levels.sigma[-1] == 0 else found
 
 
 def exponential_weights(nodes: Sequence[float], z: float) -> list[float]:
