@@ -18,6 +18,7 @@ from pydiffcore.samplers.dpmpp import dpmpp_2m as dpmpp_2m
 from pydiffcore.samplers.dpmpp import dpmpp_2m_sde as dpmpp_2m_sde
 from pydiffcore.samplers.dpmpp import dpmpp_3m as dpmpp_3m
 from pydiffcore.samplers.dpmpp import dpmpp_3m_sde as dpmpp_3m_sde
+from pydiffcore.samplers.er_sde import er_sde as er_sde
 from pydiffcore.samplers.euler import ancestral as ancestral
 from pydiffcore.samplers.euler import ddim as ddim
 from pydiffcore.samplers.euler import ddpm as ddpm
@@ -25,6 +26,7 @@ from pydiffcore.samplers.euler import euler as euler
 from pydiffcore.samplers.flow import flow_euler_ancestral as flow_euler_ancestral
 from pydiffcore.samplers.flow import flow_heun as flow_heun
 from pydiffcore.samplers.flow import flow_sde as flow_sde
+from pydiffcore.samplers.gradient_estimation import gradient_estimation as gradient_estimation
 from pydiffcore.samplers.heun import heun as heun
 from pydiffcore.samplers.langevin import langevin as langevin
 from pydiffcore.samplers.langevin import ncsnv2_step as ncsnv2_step
@@ -38,6 +40,7 @@ from pydiffcore.samplers.pndm import plms as plms
 from pydiffcore.samplers.pndm import pndm as pndm
 from pydiffcore.samplers.probability_flow import pf_euler as pf_euler
 from pydiffcore.samplers.probability_flow import pf_heun as pf_heun
+from pydiffcore.samplers.res import res_multistep as res_multistep
 from pydiffcore.samplers.sa_solver import sa_solver as sa_solver
 from pydiffcore.samplers.sde import euler_maruyama as euler_maruyama
 from pydiffcore.samplers.sde import reverse_diffusion as reverse_diffusion

@@ -70,6 +70,10 @@ ORDERS = [
         for p, c in ((1, 0), (3, 0), (1, 1), (1, 2), (2, 3), (3, 4))
     ),
     (s.sa_solver, {"tau": 0.0, "pece": True}, 4),
+    *((s.er_sde, {"scale": "ode", "order": p}, min(p, 2)) for p in (1, 2, 3)),
+    (s.er_sde, {"scale": "ode", "parabola": True}, 3),
+    *((s.res_multistep, {"order": p}, p) for p in (1, 2, 3, 4)),
+    *((s.gradient_estimation, {"gamma": g}, p) for g, p in ((1.0, 1), (1.5, 2), (2.0, 1))),
     (s.sa_solver, {"tau": 0.0, "predictor": 2, "corrector": 3, "variant": "bh1"}, 3),
 ]
 
@@ -155,11 +159,11 @@ def test_integrals_in_time_are_accurate(time, sigma, target):
         assert value == pytest.approx(truth, rel=1e-9, abs=1e-11 * sigma)
 
 
-def test_a_step_to_infinite_time_is_of_first_order():
-    """VE's time is infinite at sigma = 0; VP's is not."""
-    for own, final in ((process.ve(), True), (process.vp(), False)):
-        plan = pydiffcore.trace(s.deis, levels.karras(6, process=own))
-        assert np.allclose(plan.A[-1], 0.0, atol=1e-14) == final
+@pytest.mark.parametrize("space", ["t", "rho", "log_rho"])
+def test_the_step_to_zero_returns_the_denoised(space):
+    plan = pydiffcore.trace(s.deis, levels.karras(6), space=space)
+    assert np.allclose(plan.A[-1], 0.0, atol=1e-14)
+    assert plan.B[-1][0] == pytest.approx(1.0, abs=1e-14)
 
 
 REGISTERS = [
@@ -195,6 +199,39 @@ def test_sa_solver_draws_where_tau_is_not_zero(tau, drawn):
     assert pydiffcore.trace(s.sa_solver, at, tau=tau).draws == drawn
 
 
+def same(one, other):
+    """Whether two samplers, as (function, options), make the same rows."""
+    at = levels.karras(9, final_zero=False)  # some go to 0 by their own rule
+    a, b = (pydiffcore.trace(f, at, **given) for f, given in (one, other))
+    rows = ("A", "B", "S")
+    return all(np.allclose(getattr(a, r), getattr(b, r), rtol=1e-12, atol=1e-13) for r in rows)
+
+
+IDENTITIES = [
+    ((s.res_multistep, {}), (s.dpmpp_2m, {"solver": "heun"})),
+    ((s.unipc, {"corrector": False}), (s.dpmpp_2m, {})),
+    ((s.unipc, {"order": 3, "corrector": False}), (s.dpmpp_3m, {"solver": "midpoint"})),
+    (
+        (s.unipc, {"order": 3, "variant": "bh1"}),
+        (s.sa_solver, {"tau": 0.0, "predictor": 3, "corrector": 4, "variant": "bh1"}),
+    ),
+    ((s.deis, {"space": "rho"}), (s.lms, {"order": 3})),
+    ((s.ipndm_v, {}), (s.lms, {})),
+    ((s.er_sde, {"scale": "sde", "order": 1}), (s.ancestral, {})),
+    ((s.er_sde, {"scale": lambda s: s**2, "order": 1}), (s.ancestral, {})),
+    ((s.sa_solver, {"tau": 1.0, "predictor": 1, "corrector": 0}), (s.ancestral, {})),
+    ((s.sa_solver, {"predictor": 3, "corrector": 0}), (s.dpmpp_3m_sde, {})),
+    ((s.gradient_estimation, {"gamma": 1.0, "mu": 0.5}), (s.ancestral, {})),
+    ((s.gradient_estimation, {"gamma": 1.0}), (s.euler, {})),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), IDENTITIES)
+def test_methods_that_are_the_same(one, other):
+    """Two derivations of one method give the same rows: coefficients against each other."""
+    assert same(one, other)
+
+
 REFUSED = [
     (s.dpmpp_2m, {"solver": "euler"}, "solver is 'euler', expected one of 'midpoint', 'heun'"),
     (s.dpmpp_2m_sde, {"eta": -0.5}, "eta is -0.5"),
@@ -214,6 +251,13 @@ REFUSED = [
     (s.sa_solver, {"predictor": 5}, "predictor is 5"),
     (s.sa_solver, {"corrector": -1}, "corrector is -1"),
     (s.sa_solver, {"tau": -1.0}, "tau is -1.0, expected at least 0"),
+    (s.er_sde, {"order": 4}, "order is 4, expected a whole number from 1 to 3"),
+    (s.er_sde, {"scale": "er-sde-6"}, "scale is 'er-sde-6', expected one of 'ode', 'sde', 'er-s"),
+    (s.er_sde, {"scale": lambda s: s**0.5}, "scale.sigma./sigma to be positive and not to fall"),
+    (s.res_multistep, {"eta": -1.0}, "eta is -1.0"),
+    (s.res_multistep, {"order": 5}, "order is 5"),
+    (s.gradient_estimation, {"mu": 1.0}, "mu is 1.0, expected below 1"),
+    (s.gradient_estimation, {"gamma": -2.0}, "gamma is -2.0, expected at least 0"),
     (s.sa_solver, {"tau": (1.0,)}, "tau is .1.0,., expected .low, high"),
 ]
 
