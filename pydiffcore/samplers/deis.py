@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from pydiffcore.levels import Levels
-from pydiffcore.samplers.lms import adams_bashforth
 from pydiffcore.samplers.multistep import exponential_step, in_range, one_of, orders
 from pydiffcore.samplers.quadrature import over_step
 
@@ -23,11 +22,13 @@ __all__ = ["deis"]
 def time_weights(
     time: Callable[[Any], Any], nodes: Sequence[float], sigma: float, sigma_next: float
 ) -> list[float]:
-    """Integrals over [σ, σ_next] of the Lagrange polynomials in time(σ) of all ``nodes``."""
+    """Integrals over [σ, σ_next] of the Lagrange polynomials in time(σ), but for the first node."""
+    if len(nodes) == 1:
+        return []
     points, weights = over_step(sigma, sigma_next)
     u, at = time(points), time(np.array(nodes))
-    basis = [[(u - b) / (a - b) for b in at if b != a] for a in at]
-    return [float(weights @ np.prod([np.ones_like(u), *factors], axis=0)) for factors in basis]
+    basis = [[(u - b) / (a - b) for b in at if b != a] for a in at[1:]]
+    return [float(weights @ np.prod(factors, axis=0)) for factors in basis]
 
 
 def deis(
@@ -55,7 +56,7 @@ def deis(
     """
     in_range("order", order, 4)
     one_of("space", space, ("t", "rho", "log_rho"))
-    time = levels.process.time
+    time = levels.process.time if space == "t" else np.asarray
     at = orders(levels, order, lower_order_final=lower_order_final)
     kept: list[tuple[float, Any]] = []
     for k, (sigma, sigma_next) in zip(at, levels.steps(), strict=True):
@@ -65,9 +66,7 @@ def deis(
         if space == "log_rho":
             x = exponential_step(x, eps[0], kept[1:k], sigma, sigma_next, of="eps")
             continue
-        rho = adams_bashforth(np.array(nodes), sigma, sigma_next).tolist()
-        weights = rho if space == "rho" else time_weights(time, nodes, sigma, sigma_next)
         x = D + (sigma_next / sigma) * (x - D)
-        for c, other in zip(weights[1:], eps[1:], strict=True):
+        for c, other in zip(time_weights(time, nodes, sigma, sigma_next), eps[1:], strict=True):
             x = x + c * (other - eps[0])
     return x

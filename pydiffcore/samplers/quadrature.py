@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["over_step"]
 
+POINTS, WEIGHTS = np.polynomial.legendre.leggauss(16)
+
 
 def over_step(sigma: float, sigma_next: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return points and weights: Σ w f(s) is the integral of f from σ to σ_next.
@@ -20,7 +22,6 @@ def over_step(sigma: float, sigma_next: float) -> tuple[NDArray[np.float64], NDA
     c = sigma_next if sigma_next > 0 else 1e-6 * sigma
     start, stop = math.asinh(sigma / c), math.asinh(sigma_next / c)
     edges = np.linspace(start, stop, math.ceil(start - stop) + 1)
-    points, weights = np.polynomial.legendre.leggauss(16)
     half = np.diff(edges)[:, None] / 2
-    v = edges[:-1, None] + half * (1 + points)
-    return (c * np.sinh(v)).ravel(), (half * weights * c * np.cosh(v)).ravel()
+    v = edges[:-1, None] + half * (1 + POINTS)
+    return (c * np.sinh(v)).ravel(), (half * WEIGHTS * c * np.cosh(v)).ravel()

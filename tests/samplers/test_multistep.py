@@ -5,6 +5,8 @@ Orders are fitted on levels whose first and last steps are short, O(1/n²): a fi
 has an error of O(h²), which would hide a third order (see test_an_even_start_...).
 """
 
+import functools
+
 import numpy as np
 import pytest
 from scipy import integrate
@@ -27,9 +29,14 @@ def smooth(n):
     return levels.exponential(n + 1, sigma_min=0.05, sigma_max=10.0, final_zero=False)
 
 
-def fitted_order(sampler, sigmas, data, options):
+@functools.cache
+def solution(data, sigma):
     x = 10.0 * np.linspace(-1.7, 1.9, 8)[:, None] * np.ones(data.shape)
-    truth = data.solution(x, 10.0, float(sigmas(2).sigma[-1]))
+    return x, data.solution(x, 10.0, sigma)
+
+
+def fitted_order(sampler, sigmas, data, options):
+    x, truth = solution(data, float(sigmas(2).sigma[-1]))
     errors = [np.abs(sampler(x, data, sigmas(n), None, **options) - truth).max() for n in SIZES]
     return -np.polyfit(np.log(SIZES), np.log(errors), 1)[0]
 
@@ -148,7 +155,7 @@ def test_integrals_in_time_are_accurate(time, sigma, target):
     def lagrange(j, at):
         return np.prod([(time(at) - b) / (u[j] - b) for b in u if b != u[j]])
 
-    for j, value in enumerate(found):
+    for j, value in enumerate(found, start=1):
         if target > 0:
             truth, _ = integrate.quad(
                 lambda v, j=j: lagrange(j, np.exp(v)) * np.exp(v), np.log(sigma), np.log(target),
@@ -197,6 +204,38 @@ def test_registers(sampler, options, registers):
 def test_sa_solver_draws_where_tau_is_not_zero(tau, drawn):
     at = levels.explicit([16.0, 8.0, 4.0, 2.0, 1.0, 0.3, 0.0])
     assert pydiffcore.trace(s.sa_solver, at, tau=tau).draws == drawn
+
+
+HARD = {
+    "one step": [80.0, 0.0],
+    "one step to 1e-3": [80.0, 1e-3],
+    "a ratio of 1e8 in one step": [1e4, 1e-4, 0.0],
+    "a ratio of 1e8 in seven": [*np.geomspace(1e4, 1e-4, 8), 0.0],
+    "nearly no signal": [1e8, 40.0, 10.0, 3.0, 1.0, 0.1, 0.0],
+    "steps of 1e-6": 10.0 * (1 - 1e-6 * np.arange(8)),
+    "a thousand": levels.karras(1000).sigma,
+}
+DATA_BASED = [
+    (s.dpmpp_2m, {}), (s.dpmpp_2m_sde, {}), (s.dpmpp_3m, {}), (s.dpmpp_3m_sde, {}), (s.unipc, {}),
+    (s.unipc, {"order": 3}), (s.sa_solver, {}), (s.sa_solver, {"pece": True}), (s.er_sde, {}),
+    (s.res_multistep, {"order": 3, "eta": 1.0}),
+]  # fmt: skip
+NOISE_BASED = [
+    (s.dpm_solver_multi, {"order": 3}), (s.unipc, {"order": 3, "predict": "eps"}), (s.deis, {}),
+    (s.deis, {"order": 4, "space": "log_rho"}), (s.plms, {}), (s.pndm, {}), (s.ipndm, {}),
+    (s.ab_velocity, {"order": 4}), (s.sa_solver, {"predict": "eps", "tau": 0.0}),
+    (s.gradient_estimation, {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("sigma", HARD.values(), ids=HARD)
+@pytest.mark.parametrize(("sampler", "options"), DATA_BASED + NOISE_BASED, ids=name)
+def test_hard_levels_make_finite_plans(sampler, options, sigma):
+    """A plan is refused where a number is not finite.  D-based methods forget what they were."""
+    plan = pydiffcore.trace(sampler, levels.explicit(sigma, process.vp()), **options)
+    if (sampler, options) in DATA_BASED:
+        assert plan.x0_error.max() < 1e-8
+        assert np.abs(plan.noise_ratio - 1).max() < 1e-8
 
 
 def same(one, other):
