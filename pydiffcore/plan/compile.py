@@ -136,7 +136,7 @@ def _reachable(tape: Tape, output: int, sigma_init: float) -> list[Step]:
     needed, live = _liveness(tape, output)
     carried: dict[int, Vector] = {}
     width, start, steps = 1, 0, []
-    sizes = np.array([sigma_init])
+    root = np.array([[sigma_init]])  # root·rootᵀ: the covariance of the candidates
     for segment in range(len(tape.queries) + 1):
         stop = start
         while stop < len(nodes) and nodes[stop].segment == segment:
@@ -155,14 +155,17 @@ def _reachable(tape: Tape, output: int, sigma_init: float) -> list[Step]:
         target = tape.queries[segment] if segment < len(tape.queries) else output
         alive = [target] + [i for i in live[segment] if i != target]
         stack = [vectors[i] for i in alive]
-        measure = np.concatenate([sizes, np.ones(size - width)])
+        measure = np.append(np.linalg.norm(root, axis=1), np.ones(size - width))
         picked = _independent(stack, measure, limit=len(stack))
         if not picked or picked[0] != 0:
             raise ValueError("the sampler queries the denoiser at a state that is always zero")
         R = np.array([stack[i] for i in picked])
-        sizes = np.sqrt(np.square(R * measure).sum(axis=1))
+        # Sums of absolute values would do for a few rows, but where stages cancel they grow
+        # from step to step until D beside them looks like rounding error.
+        whole = np.hstack([R[:, :width] @ root, R[:, width:]])
+        root = np.asarray(np.linalg.qr(whole.T, mode="r")).T
         parts = R[:, :width], R[:, width], R[:, width + 1], R[:, width + 2 :]
-        steps.append(Step(*parts, draws, sizes))
+        steps.append(Step(*parts, draws, np.linalg.norm(root, axis=1)))
         coordinates = _solve(R, np.array(stack), measure)
         carried = dict(zip(alive, coordinates, strict=True))
         width, start = len(picked), stop
