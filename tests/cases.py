@@ -21,6 +21,17 @@ def vp_uniform(n, sigma_max=80.0):
     return levels.uniform_t(n, VP, t_max=min(t_max, 1.0))
 
 
+def mild(n):
+    """Levels for methods that a step to a thousandth of σ leaves exact but for rounding."""
+    return levels.karras(n, sigma_min=0.5, sigma_max=20.0)
+
+
+def with_restarts(n):
+    base = karras(n)
+    low = float(base.sigma[-2])
+    return levels.restart(base, [(2, low, 3 * low, 3)])
+
+
 def ve_geometric(n, sigma_max=80.0):
     return levels.uniform_t(n + 1, VE, t_max=float(VE.time(sigma_max)), final_zero=False)
 
@@ -135,6 +146,65 @@ CASES = [
     Case(s.predictor_corrector, {"predictor": "euler", "corrections": 1}, exact=False),
     Case(s.predictor_corrector, {"predictor": "none", "corrections": 3}, exact=False),
     Case(s.langevin, {"step": 1e-5, "repeats": 3, "convention": "ncsnv2"}, exact=False),
+    Case(s.euler_churn, {"churn": 20.0}),
+    Case(s.euler_churn, {"step_scale": 1.1}, order=1, exact=False),
+    Case(s.alphafold3, exact=False),
+    Case(s.heun, {"churn": 5.0, "step_scale": 1.05}, exact=False, registers=2),
+    Case(s.dpm_2, order=2, registers=2),
+    Case(s.dpm_2, {"churn": 10.0, "s_min": 0.05, "s_max": 50.0}, registers=2),
+    Case(s.dpm_2_ancestral, registers=2),
+    Case(s.dpm_2_ancestral, {"eta": 0.6, "s_noise": 1.01}, exact=False, registers=2),
+    Case(s.midpoint, order=2, registers=2),
+    Case(s.ralston, order=2, registers=2),
+    Case(s.kutta, order=3, levels=mild, registers=2),
+    Case(s.rk4, order=4, levels=mild, registers=3),
+    Case(
+        s.runge_kutta, {"tableau": s.TABLEAUX["three_eighths"]}, order=4, levels=mild, registers=3
+    ),
+    Case(s.implicit_rk, order=2, registers=2),
+    Case(
+        s.implicit_rk,
+        {"tableau": s.IMPLICIT["gauss2"], "iterations": 3},
+        order=4,
+        levels=mild,
+        registers=3,
+    ),
+    Case(
+        s.implicit_rk,
+        {"tableau": s.IMPLICIT["lobatto_iiia3"]},
+        order=3,
+        levels=mild,
+        registers=3,
+    ),
+    Case(s.heunpp2, order=1, registers=2),
+    Case(s.heunpp2, {"churn": 20.0}, registers=2),
+    Case(s.restart, levels=with_restarts, registers=2),
+    Case(s.exponential_rk, {"predict": "eps"}, order=2, registers=2),
+    Case(s.res_2s, {"c2": 1.0}, order=2, registers=2),
+    Case(s.res_3s, order=3, registers=2),
+    Case(s.res_5s, order=4, registers=3),
+    Case(s.dpm_solver_2, order=2, registers=2),
+    Case(s.dpm_solver_3, order=3, levels=mild, registers=2),
+    Case(s.dpm_fast, order=2, registers=2),
+    Case(s.dpm_fast, {"eta": 1.0}, registers=2),
+    Case(s.dpm_solver_single, {"order": 3}, order=3, registers=2),
+    Case(s.dpm_solver_single, {"predict": "eps", "solver": "heun"}, order=2, registers=2),
+    Case(s.dpm_solver_single, {"order": 3, "eta": 1.0}, registers=3),
+    Case(s.dpm_solver_single, {"order": 3, "eta": 0.5, "joint": True}, registers=2),
+    Case(s.dpmpp_2s, order=2, registers=2),
+    Case(s.dpmpp_2s, {"r": 0.7, "solver": "heun"}, order=2, registers=2),
+    Case(s.dpmpp_3s, order=3, registers=2),
+    Case(s.dpmpp_3s, {"solver": "heun"}, order=3, registers=2),
+    Case(s.dpmpp_2s_ancestral, registers=2),
+    Case(s.dpmpp_2s_ancestral, {"eta": 0.5, "s_noise": 1.01}, exact=False, registers=2),
+    Case(s.dpmpp_sde, registers=2),
+    Case(s.dpmpp_sde, {"clock": "sde", "r": 0.3, "eta": 0.7}, registers=2),
+    Case(s.dpmpp_sde, {"joint": False}, registers=2),
+    Case(s.seeds_1),
+    Case(s.seeds_2, registers=2),
+    Case(s.seeds_2, {"r": 0.3, "eta": 0.5}, registers=2),
+    Case(s.seeds_3, registers=2),
+    Case(s.seeds_3, {"predict": "eps", "eta": 0.5}, exact=False, registers=2),
 ]
 EXACT = [case for case in CASES if case.exact]
 STOCHASTIC = [case for case in CASES if case.order is None]

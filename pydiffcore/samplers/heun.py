@@ -7,8 +7,23 @@ import math
 from typing import Any
 
 from pydiffcore.levels import Levels
+from pydiffcore.samplers.churn import gamma, raised, scaled_euler
+from pydiffcore.samplers.multistep import not_negative
 
-__all__ = ["heun"]
+__all__ = ["heun", "heun_step"]
+
+
+def heun_step(
+    x: Any, denoise: Any, sigma: float, sigma_next: float, step_scale: float = 1.0
+) -> Any:
+    """Return x + η(σ_next − σ)(d + d_next)/2, d_next after Euler's step; Euler's alone to σ = 0."""
+    D = denoise(x, sigma)
+    if sigma_next == 0:
+        return scaled_euler(x, D, sigma, 0.0, step_scale)
+    x_next = D + (sigma_next / sigma) * (x - D)
+    d = (x - D) / sigma
+    d_next = (x_next - denoise(x_next, sigma_next)) / sigma_next
+    return x + step_scale * (sigma_next - sigma) / 2 * (d + d_next)
 
 
 def heun(
@@ -21,6 +36,7 @@ def heun(
     s_min: float = 0.0,
     s_max: float = math.inf,
     s_noise: float = 1.0,
+    step_scale: float = 1.0,
 ) -> Any:
     """Raise the noise to σ̂ = σ(1 + γ), then one step of Heun's method from σ̂ to σ_next.
 
@@ -31,20 +47,13 @@ def heun(
         churn: S_churn, γ = min(S_churn/n, √2 − 1) inside [s_min, s_max].
         s_min, s_max: the σ between which noise is added.
         s_noise: S_noise, the deviation of the added noise; other than 1 it misses the marginal.
+        step_scale: factor of the step, not of the one to where the second slope is taken; other
+            than 1 it misses the marginal.
 
     """
-    if not (churn >= 0 and s_noise >= 0):
-        raise ValueError(f"churn is {churn}, s_noise is {s_noise}: expected at least 0")
+    not_negative(churn=churn, s_noise=s_noise, step_scale=step_scale)
     for sigma, sigma_next in levels.steps():
-        gamma = min(churn / len(levels), math.sqrt(2) - 1) if s_min <= sigma <= s_max else 0.0
-        sigma_hat = sigma * (1 + gamma)
-        if gamma > 0:
-            x = x + s_noise * math.sqrt(sigma_hat**2 - sigma**2) * noise(sigma, sigma_hat)
-        D = denoise(x, sigma_hat)
-        x_next = D + (sigma_next / sigma_hat) * (x - D)  # Euler's step
-        if sigma_next > 0:
-            d = (x - D) / sigma_hat
-            d_next = (x_next - denoise(x_next, sigma_next)) / sigma_next
-            x_next = x + (sigma_next - sigma_hat) / 2 * (d + d_next)
-        x = x_next
+        raise_by = gamma(sigma, levels, churn, s_min, s_max)
+        x, sigma_hat = raised(x, noise, sigma, raise_by, s_noise)
+        x = heun_step(x, denoise, sigma_hat, sigma_next, step_scale)
     return x
