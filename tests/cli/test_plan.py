@@ -99,7 +99,7 @@ def test_all_rows(run):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--sampler", "foo"], "sampler is 'foo', expected one of ancestral"),
+        (["--sampler", "foo"], "sampler is 'foo', expected one of ab-velocity"),
         (["--levels", "foo"], "levels is 'foo'"),
         (["--process", "foo"], "process is 'foo'"),
         (["--prediction", "foo"], "prediction is 'foo'"),
