@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: what a scheduler's configuration and timesteps come to, and the plan made of it.
+
+The plan differs from :func:`pydiffcore.trace` in one thing: the state goes to the caller after
+every call, who may edit it.  Each query is therefore traced as the caller's, independent of all
+that was known before, so that no register is ever derived from the state that was handed out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pydiffcore.plan import Plan
+from pydiffcore.plan.compile import compile_tape
+from pydiffcore.plan.symbols import Symbol, Tape, TraceError
+from pydiffcore.prediction import Prediction
+from pydiffcore.process import Process
+
+__all__ = ["Recipe", "Visits", "plan_of"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a plan, hashable.
+
+    Attributes:
+        sampler: a function (x, denoise, levels, noise, **options) as in pydiffcore.samplers.
+        sigma: EDM levels of the steps, first to last; the last one ends the last step.  They may
+            repeat or rise: ``levels`` is a :class:`Visits`.
+        prediction: what the network's output means.
+        frame: the process whose alpha scales the caller's state; None for the EDM frame.
+        clip: bounds of D; with dynamic thresholding any, for the caller then hands D in.
+        options: of the sampler, pairs (name, value), hashable.
+        labels: of the network calls, for the plan's table.
+        second: per call (a, b, s): the second thing that a step returns is a·X + b·D + s·z with the
+            caller's state X; None where it is D.
+        calls: network calls before the first of this run: rows of the plan to skip.
+
+    """
+
+    sampler: Callable[..., Any]
+    sigma: tuple[float, ...]
+    prediction: Prediction
+    frame: Process | None = None
+    clip: tuple[float, float] | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    labels: tuple[float, ...] = ()
+    second: tuple[tuple[float, float, float], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Levels as a sampler reads them, without a condition on their order."""
+
+    sigma: np.ndarray[Any, np.dtype[np.float64]]
+    process: Process | None
+    name: str = "diffusers"
+
+    def __len__(self) -> int:
+        return len(self.sigma) - 1
+
+    def steps(self) -> Iterator[tuple[float, float]]:
+        """Yield (sigma_i, sigma_{i+1})."""
+        yield from pairwise(self.sigma.tolist())
+
+
+class Caller:
+    """The denoiser of a traced sampler whose state is handed out before each call.
+
+    After a call the sampler's own x is what came back: the symbol is moved to the edited state.
+    """
+
+    def __init__(self, tape: Tape, clipped: bool) -> None:
+        self.tape, self.clipped = tape, clipped
+        self.edits: list[int] = []
+
+    def with_raw(self, x: Symbol, sigma: float) -> tuple[Symbol, Symbol]:
+        """Return D after clipping and before it, of the state as the caller left it."""
+        size = float(np.hypot(1.0, sigma))
+        edit = self.tape.draw()
+        self.edits.append(len(self.tape.intervals) - 1)
+        x.index = (x + size * edit).index
+        self.tape.call(x, sigma)
+        call = len(self.tape.queries) - 1
+        D = self.tape.push("D", call)
+        return D, self.tape.push("raw", call) if self.clipped else D
+
+    def __call__(self, x: Symbol, sigma: float) -> Symbol:
+        return self.with_raw(x, sigma)[0]
+
+
+@lru_cache(maxsize=128)
+def plan_of(recipe: Recipe) -> Plan:
+    """Trace a recipe's sampler; one row per network call after row 0, which changes nothing."""
+    sigma = np.array(recipe.sigma, np.float64)
+    tape = Tape()
+    caller = Caller(tape, recipe.clip is not None)
+    levels = Visits(sigma, recipe.frame)
+    x = tape.push("x", 0)
+    result = recipe.sampler(x, caller, levels, tape.draw, **dict(recipe.options))
+    rows = _without(compile_tape(tape, result.index, float(sigma[0])), caller.edits)
+    sigmas = np.array(tape.sigmas)
+    c_skip, c_out, c_in, c_noise = recipe.prediction.coefficients(sigmas)
+    plan = Plan(
+        sampler=recipe.sampler.__name__,
+        levels=levels.name,
+        prediction=recipe.prediction.name,
+        sigma=sigmas,
+        sigma_init=float(sigma[0]),
+        sigma_final=float(sigma[-1]),
+        scale=np.ones(len(sigmas) + 1),
+        scale_init=1.0,
+        c_skip=c_skip,
+        c_out=c_out,
+        c_in=c_in,
+        c_noise=np.array(recipe.labels) if len(recipe.labels) == len(sigmas) else c_noise,
+        clip=recipe.clip,
+        **rows,
+    )
+    return plan if recipe.frame is None else plan.scaled(recipe.frame)
+
+
+def _without(rows: dict[str, Any], edits: list[int]) -> dict[str, Any]:
+    """Leave out the draws that stood for the caller's edits, which only register 0 may know."""
+    S, stream = rows["S"], rows["stream"]
+    gone = np.isin(stream, edits)
+    if np.any(S[:, 1:] * gone[:, None]):
+        raise TraceError("a register other than the state depends on what the caller does to it")
+    kept = [[m for m in range(stream.shape[1]) if s[m] >= 0 and not g[m]]
+            for s, g in zip(stream, gone, strict=True)]  # fmt: skip
+    M = max(1, *(len(k) for k in kept))
+    number = np.cumsum(~np.isin(np.arange(len(rows["interval"])), edits)) - 1
+    S_new = np.zeros((*S.shape[:2], M))
+    stream_new = np.full((len(S), M), -1, np.int64)
+    for i, k in enumerate(kept):
+        S_new[i, :, : len(k)] = S[i][:, k]
+        stream_new[i, : len(k)] = number[stream[i, k]]
+    left = np.setdiff1d(np.arange(len(rows["interval"])), edits)
+    return {
+        **rows,
+        "S": S_new,
+        "stream": stream_new,
+        "interval": rows["interval"][left],
+        "spread": rows["spread"][left],
+    }
+
+
+def relabelled(plan: Plan, labels: Any) -> Plan:
+    """Return the plan with what the network is told at each call."""
+    return replace(plan, c_noise=np.asarray(labels, np.float64))

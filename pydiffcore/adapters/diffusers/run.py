@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run: the registers of one batch, moved on one row per call of ``step``.
+
+The state belongs to the caller: each row starts from the sample that he passes in, and returns a
+new tensor.  Rows run in the native kernels, or as torch operations where a gradient is wanted, D
+is handed in, or the device has no kernels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pydiffcore.adapters.diffusers.recipe import Recipe, plan_of
+from pydiffcore.ops import native
+from pydiffcore.ops.checks import address
+from pydiffcore.ops.rows import Rows, fold
+from pydiffcore.plan import Plan
+
+__all__ = ["Run"]
+
+
+class Run:
+    """One batch on the rows of a recipe's plan.
+
+    Args:
+        recipe: what to run.
+        sample: the caller's first state; gives shape and device.
+        dtype: of the registers.
+        io_dtype: of the network's output.
+        seeds: one per sample where the kernels make the noise, else None.
+
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        sample: Tensor,
+        dtype: torch.dtype,
+        io_dtype: torch.dtype,
+        seeds: list[int] | None,
+    ) -> None:
+        self.recipe, self.plan = recipe, plan_of(recipe)
+        self.rows, self.dtype, self.io_dtype = _folded(self.plan, dtype), dtype, io_dtype
+        self.shape, self.device, self.seeds = sample.shape, sample.device, seeds
+        self.row = 1
+        self.registers: list[Tensor] | None = None
+        self.program: native.Program | None = None
+        if not native.unsupported(
+            self.device.type, registers=self.plan.registers, draws=self.plan.S.shape[2]
+        ):
+            self._bind()
+        else:
+            self.registers = [sample.to(dtype)] * self.plan.registers
+
+    def _bind(self) -> None:
+        B = self.shape[0] if self.shape else 1
+        with torch.inference_mode(False):
+            self.state = torch.empty(
+                (self.plan.registers, *self.shape), dtype=self.dtype, device=self.device
+            )
+            unused = torch.empty((B, self.state[0].numel() // max(B, 1)), dtype=self.io_dtype,
+                                 device=self.device)  # fmt: skip
+        seeds = [0] * B if self.seeds is None else self.seeds
+        self.program = native.program(
+            **self.rows.arguments(),
+            state=self.state.view(self.plan.registers, B, -1),
+            input=unused,
+            seeds=np.array(seeds, np.uint64),
+        )
+
+    def fits(self, sample: Tensor, dtype: torch.dtype, io_dtype: torch.dtype) -> bool:
+        """Whether the registers are those of such a batch."""
+        return (
+            sample.shape == self.shape
+            and sample.device == self.device
+            and dtype is self.dtype
+            and io_dtype is self.io_dtype
+        )
+
+    def step(
+        self, sample: Tensor | None, F: Tensor, z: Tensor | None, D: Tensor | None = None
+    ) -> Tensor:
+        """Run the next row and return register 0, which the next row overwrites.
+
+        Args:
+            sample: the state, or None where it is what the last row returned.
+            F: the network's output.
+            z: the row's unit normals [draws, B, ...], or None.
+            D: the denoised prediction, where it is not c_skip·X + c_out·F within the clip.
+
+        """
+        grad = torch.is_grad_enabled() and any(
+            t is not None and t.requires_grad for t in (sample, F, z, D)
+        )
+        if self.registers is None and (grad or D is not None):
+            self.registers = [self.state[k].clone() for k in range(self.plan.registers)]
+        row = self.row
+        self.row += 1
+        if self.registers is not None:
+            return self._torch_row(row, sample, F, z, D)
+        if sample is not None:
+            self.state[0].copy_(sample)
+        F = F.contiguous()
+        assert self.program is not None
+        noise = address(z)
+        if self.program.advance(row, F.data_ptr(), 0, noise) == 2:  # F lies in the registers
+            self.program.advance(row, F.clone().data_ptr(), 0, noise)
+        return self.state[0]
+
+    def _torch_row(
+        self, row: int, sample: Tensor | None, F: Tensor, z: Tensor | None, D: Tensor | None
+    ) -> Tensor:
+        assert self.registers is not None
+        t, dtype = self.rows, self.dtype
+        x = self.registers[0] if sample is None else sample.to(dtype)
+        registers = [x, *self.registers[1 : int(t.registers_in[row])]]
+        F = F.to(dtype)
+        if D is None and t.clip is not None:
+            D = (float(t.c_skip[row]) * x + float(t.c_out[row]) * F).clamp(*t.clip)
+        draws = [] if z is None else [*z.to(dtype)]
+        after = []
+        for j in range(t.registers_out[row]):
+            terms = [*zip(t.A[row, j].tolist(), registers, strict=False), (float(t.f[row, j]), F)]
+            terms += [(float(t.d[row, j]), D)] if D is not None else []
+            terms += zip(t.S[row, j].tolist(), draws, strict=False)
+            total = None
+            for a, tensor in terms:
+                if a != 0.0:
+                    total = a * tensor if total is None else total + a * tensor
+            after.append(torch.zeros_like(x) if total is None else total)
+        self.registers = after + self.registers[len(after) :]
+        return after[0]
+
+    @property
+    def state_only(self) -> bool:
+        """Whether the next row reads nothing but the caller's state."""
+        return int(self.rows.registers_in[self.row]) == 1
+
+    def draws(self, row: int) -> int:
+        """Number of unit normals that a row adds."""
+        return int(self.rows.draws[row])
+
+    def denoised(self, sample: Tensor, F: Tensor, call: int, *, clip: bool = True) -> Tensor:
+        """D = c_skip·X + c_out·F of a call, in the registers' dtype."""
+        t, row = self.rows, call + 1
+        before = float(self.plan.scale[call])
+        c_skip, c_out = float(self.plan.c_skip[call]) / before, float(self.plan.c_out[call])
+        x, F = sample.to(self.dtype), F.to(self.dtype)
+        if c_skip == 0.0:
+            D = c_out * F
+        else:
+            D = torch.add(x if c_skip == 1.0 else c_skip * x, F, alpha=c_out)
+        return D.clamp(*t.clip) if clip and t.clip is not None and row else D
+
+
+def _folded(plan: Plan, dtype: torch.dtype) -> Rows:
+    return _silent(plan, dtype == torch.float32)
+
+
+@lru_cache(maxsize=128)
+def _silent(plan: Plan, single: bool) -> Rows:
+    """Return the plan's rows, which write no next input: the caller has his own."""
+    rows = fold(plan, unit_noise=False, single=single)
+    return replace(rows, c_in=np.zeros_like(rows.c_in))
