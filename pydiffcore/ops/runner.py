@@ -130,7 +130,8 @@ class Runner:
         if self.native and (x is None or not x.requires_grad):
             if x is not None:
                 self._state[0] = x
-            self._report(self._advance(0, 0, 0, address(self._noise_row(0)[0])), None)
+            noise, _ = self._noise_row(0)  # kept until the row has read it
+            self._report(self._advance(0, 0, 0, address(noise)), None)
             self._row, self._version = 1, self._state._version
             return self._input
         self._reference = self._make_reference(x)
