@@ -62,16 +62,21 @@ class Levels:
     def __hash__(self) -> int:
         return hash((self.process, self.sigma.tobytes()))
 
-    def steps(self) -> Iterator[tuple[float, float]]:
+    def steps(self, upwards: bool = False) -> Iterator[tuple[float, float]]:
         """Yield (sigma_i, sigma_{i+1}) of each step as Python floats.
 
+        Args:
+            upwards: take levels that only rise as well: the sampler's formula is right in both
+                directions of the probability-flow ODE.
+
         Raises:
-            ValueError: the list goes both ways; samplers that add noise there read :meth:`jumps`.
-                One that only rises is the probability-flow ODE in the other direction.
+            ValueError: the list rises; samplers that add noise there read :meth:`jumps`.
 
         """
         if self.rising and np.any(np.diff(self.sigma) < 0.0):
             raise ValueError(f"{self.name} rises: of the samplers, restart takes such levels")
+        if self.rising and not upwards:
+            raise ValueError(f"{self.name} rises: euler, heun and lms follow the ODE upwards")
         yield from pairwise(self.sigma.tolist())
 
     def jumps(self) -> Iterator[tuple[float, float]]:

@@ -110,8 +110,8 @@ def set_first(levels: Levels, sigma: float) -> Levels:
 def flip(levels: Levels, lowest: float = 1e-4) -> Levels:
     """Return the levels in the other direction, from data to noise, for inversion.
 
-    Deterministic samplers follow the probability-flow ODE in either direction; stochastic ones
-    cannot remove noise that is not there and fail.
+    euler, heun and lms follow the probability-flow ODE in this direction too; most other samplers
+    refuse it.
 
     Args:
         levels: falling or rising levels.

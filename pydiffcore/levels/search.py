@@ -210,18 +210,18 @@ def truncation(
 
 
 class _Watched:
-    """A denoiser that keeps the first state it is called with at each level."""
+    """A denoiser that keeps the last state it is called with at each level: earlier are stages."""
 
     def __init__(self, denoiser: Any) -> None:
         self.denoiser = denoiser
         self.seen: dict[float, Any] = {}
 
     def __call__(self, x: Any, sigma: float) -> Any:
-        self.seen.setdefault(float(sigma), x)
+        self.seen[float(sigma)] = x
         return self.denoiser(x, sigma)
 
     def with_raw(self, x: Any, sigma: float) -> Any:
-        self.seen.setdefault(float(sigma), x)
+        self.seen[float(sigma)] = x
         if hasattr(self.denoiser, "with_raw"):
             return self.denoiser.with_raw(x, sigma)
         D = self.denoiser(x, sigma)

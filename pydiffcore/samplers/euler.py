@@ -18,7 +18,7 @@ def euler(x: Any, denoise: Any, levels: Levels, noise: Any) -> Any:
     Written as D + (σ_next/σ)(x − D), which loses no digits when σ_next is far below σ.
     Karras et al. 2022 (arXiv 2206.00364), eq. 4; with σ = sigma/alpha it is DDIM at eta = 0.
     """
-    for sigma, sigma_next in levels.steps():
+    for sigma, sigma_next in levels.steps(upwards=True):
         D = denoise(x, sigma)
         x = D + (sigma_next / sigma) * (x - D)
     return x

@@ -40,7 +40,7 @@ def lms(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> 
         raise ValueError(f"order is {order}, expected at least 1")
     slopes: list[Any] = []
     nodes: list[float] = []
-    for sigma, sigma_next in levels.steps():
+    for sigma, sigma_next in levels.steps(upwards=True):
         slopes = [(x - denoise(x, sigma)) / sigma, *slopes][:order]
         nodes = [sigma, *nodes][:order]
         for c, d in zip(adams_bashforth(np.array(nodes), sigma, sigma_next), slopes, strict=True):

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from cases import CASES, ids
 
 from pydiffcore import exact, levels, process, samplers
 
@@ -77,6 +78,22 @@ def test_flip_inverts():
     np.testing.assert_allclose(noisy, data.solution(x, 0.05, 10.0), rtol=1e-3)
     again = samplers.heun(noisy, data, levels.flip(there), None)
     np.testing.assert_allclose(again, x, rtol=1e-3, atol=1e-4)
+
+
+DETERMINISTIC = [case for case in CASES if case.order is not None]
+
+
+@pytest.mark.parametrize("case", DETERMINISTIC, ids=ids(DETERMINISTIC))
+def test_upwards_a_sampler_is_right_or_refuses(case):
+    data = exact.gaussian(np.array([0.3, -0.1]), np.array([0.5, 0.2]))
+    x = np.random.default_rng(0).standard_normal((3, 2))
+    there = levels.flip(levels.exponential(400, 0.05, 10.0, final_zero=False))
+    try:
+        noisy = case.sampler(x, data, there, None, **case.options)
+    except ValueError:
+        assert case.sampler not in (samplers.euler, samplers.heun, samplers.lms)
+        return
+    np.testing.assert_allclose(noisy, data.solution(x, 0.05, 10.0), rtol=0.05)
 
 
 def test_what_goes_both_ways_is_not_flipped_into_an_ode():

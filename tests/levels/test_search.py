@@ -121,6 +121,17 @@ def test_truncation_of_euler_on_a_gaussian():
         assert found.gathered[i] == pytest.approx(np.sqrt(np.mean((at - truth) ** 2)), rel=1e-3)
 
 
+def test_gathered_error_of_heun_is_that_of_its_steps_not_of_its_stages():
+    x = starts(GAUSSIAN, 20, 0, 10.0)
+    chosen = levels.exponential(8, 0.05, 10.0, final_zero=False)
+    found = levels.truncation(GAUSSIAN, chosen, samplers.heun, x)
+    for i in range(1, 8):
+        part = levels.explicit(chosen.sigma[: i + 1])
+        truth = GAUSSIAN.solution(x, 10.0, chosen.sigma[i])
+        stopped = levels.trajectory_error(GAUSSIAN, part, samplers.heun, x, truth)
+        assert found.gathered[i - 1] == pytest.approx(stopped, rel=1e-3)
+
+
 def test_truncation_of_heun_is_below_that_of_euler():
     x = starts(MIXTURE, 50, 0)
     euler, heun = (
