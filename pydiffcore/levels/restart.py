@@ -35,17 +35,18 @@ def restart(base: Levels, segments: Sequence[Segment], rho: float = 7.0) -> Leve
     if base.rising:
         raise ValueError(f"base must fall, {base.name} may rise")
     above = base.sigma[base.sigma > 0.0]
-    loops: dict[int, list[FloatArray]] = {}
+    pieces: list[list[FloatArray]] = [[base.sigma[i : i + 1]] for i in range(len(base) + 1)]
     for segment in segments:
         repeats, low, high, n = _checked(segment)
         at = int(np.argmin(np.abs(above - low)))
-        if not high > above[at]:
-            raise ValueError(f"t_max is {high!r}, not above {above[at]!r}, the level nearest t_min")
-        descent = karras(n, float(above[at]), high, rho, final_zero=False).sigma
-        loops.setdefault(at, []).extend([descent] * repeats)
-    pieces = [np.append(sigma, loops.get(i, [])) for i, sigma in enumerate(base.sigma)]
+        nearest = float(above[at])
+        if not high > nearest:
+            raise ValueError(f"t_max is {high!r}, not above {nearest!r}, the level nearest t_min")
+        descent = karras(n, nearest, high, rho, final_zero=False).sigma
+        pieces[at] += [descent] * repeats
     name = f"restart({base.name}, {[tuple(segment) for segment in segments]!r}, rho={rho!r})"
-    return Levels(np.concatenate(pieces), base.process, name, bool(loops))
+    sigma = np.concatenate([part for piece in pieces for part in piece])
+    return Levels(sigma, base.process, name, len(sigma) > len(base) + 1)
 
 
 def _checked(segment: Segment) -> Segment:

@@ -137,7 +137,7 @@ def dpm_solver_single(
     eta: float = 0.0,
     solver: str = "midpoint",
     lower_order_final: bool = True,
-    joint: bool = False,
+    joint: bool = True,
 ) -> Any:
     """DPM-Solver or DPM-Solver++, singlestep, whose stages lie at the levels themselves.
 
@@ -151,7 +151,8 @@ def dpm_solver_single(
         eta: scale of the reverse SDE's noise, 1 for SDE-DPM-Solver++.
         solver: "midpoint", or "heun", the polynomial through all the slopes.
         lower_order_final: end with a step of order 1 also where n is a multiple of the order.
-        joint: give the stages of a step one path of noise; else each draws its own.
+        joint: give the stages of a step one path of noise; else each draws its own, as diffusers'
+            do, and the law is approached at first order only.
 
     """
     in_range("order", order, 3)

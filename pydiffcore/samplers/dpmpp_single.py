@@ -127,7 +127,8 @@ def dpmpp_sde(
         s_noise: factor of the noise; with any but 1 the marginals are missed.
         r: where the second call lies in λ, in (0, 1).
         joint: whether it is one path, or z a draw of its own for the whole step, which is what
-            independent draws passed to k-diffusion as its noise_sampler give.
+            independent draws passed to k-diffusion as its noise_sampler give.  The law is then
+            approached at first order, on one path at second.
         clock: the time in which the path is Brownian: "sigma" as k-diffusion's tree, where
             ρ² = (σ − σ_1)/(σ − σ_next), or "sde", 1/σ² as that of the reverse SDE with D constant.
 

@@ -21,6 +21,7 @@ from pydiffcore.samplers.exponential_tableau import (
     hochbruck_ostermann_5,
 )
 from pydiffcore.samplers.multistep import not_negative, one_of
+from pydiffcore.samplers.tableau import checked
 
 __all__ = ["exponential_rk", "res_2s", "res_3s", "res_5s", "solve", "stages_of_step"]
 
@@ -92,6 +93,7 @@ def solve(
     s_noise: float = 1.0,
 ) -> Any:
     """Run a method, with noise where eta is above 0."""
+    checked(tableau, ExponentialTableau)
     one_of("predict", predict, ("x0", "eps"))
     not_negative(eta=eta, s_noise=s_noise)
     if eta > 0 and list(tableau.c) != sorted(tableau.c):

@@ -8,7 +8,7 @@ from typing import Any
 from pydiffcore.levels import Levels
 from pydiffcore.samplers.multistep import in_range
 from pydiffcore.samplers.runge_kutta import weighted
-from pydiffcore.samplers.tableau import IMPLICIT, Tableau
+from pydiffcore.samplers.tableau import IMPLICIT, Tableau, checked
 
 __all__ = ["implicit_rk"]
 
@@ -38,6 +38,7 @@ def implicit_rk(
 
     """
     in_range("iterations", iterations, 20)
+    checked(tableau, Tableau)
     for sigma, sigma_next in levels.steps():
         D = denoise(x, sigma)
         if sigma_next == 0:

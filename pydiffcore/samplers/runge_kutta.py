@@ -14,7 +14,7 @@ from pydiffcore.levels import Levels
 from pydiffcore.samplers.churn import gamma, raised
 from pydiffcore.samplers.euler import split
 from pydiffcore.samplers.multistep import not_negative
-from pydiffcore.samplers.tableau import RK4, TABLEAUX, Tableau
+from pydiffcore.samplers.tableau import RK4, TABLEAUX, Tableau, checked
 
 __all__ = ["dpm_2", "dpm_2_ancestral", "kutta", "midpoint", "ralston", "rk4", "runge_kutta"]
 
@@ -29,6 +29,7 @@ def runge_kutta(x: Any, denoise: Any, levels: Levels, noise: Any, *, tableau: Ta
         tableau: the method, one of ``samplers.TABLEAUX`` or an explicit ``Tableau``.
 
     """
+    checked(tableau, Tableau)
     if not tableau.explicit:
         raise ValueError(f"{tableau.name} is implicit: implicit_rk takes it")
     for sigma, sigma_next in levels.steps():

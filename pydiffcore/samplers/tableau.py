@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IMPLICIT", "RK4", "TABLEAUX", "Tableau", "alpha", "third_order"]
+__all__ = ["IMPLICIT", "RK4", "TABLEAUX", "Tableau", "alpha", "checked", "third_order"]
 
 S3, S5 = math.sqrt(3), math.sqrt(5)
 
@@ -103,6 +103,12 @@ class Tableau:
 
     def __repr__(self) -> str:
         return self.name
+
+
+def checked(tableau: object, kind: type) -> None:
+    """Check that a table of numbers was given, not its name."""
+    if not isinstance(tableau, kind):
+        raise TypeError(f"tableau is {tableau!r}, expected a samplers.{kind.__name__}")
 
 
 def alpha(a: float, name: str = "") -> Tableau:
