@@ -7,6 +7,7 @@ function behind the name.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -32,6 +33,23 @@ def _table(betas: Function, **fixed: Any) -> Function:
     setattr(made, "__signature__", inspect.Signature([*rest, zero_snr]))  # noqa: B010
     made.__name__, made.__doc__ = betas.__name__.removesuffix("_betas"), betas.__doc__
     return made
+
+
+def _by_tableau(sampler: Function, tables: Mapping[str, Any], usual: str) -> Function:
+    """Return a sampler whose ``tableau`` is given by its name."""
+
+    @functools.wraps(sampler)
+    def named(*state: Any, tableau: str = usual, **given: Any) -> Any:
+        key = tableau.replace("-", "_")
+        if key not in tables:
+            raise ValueError(f"tableau is {tableau!r}, expected one of {', '.join(tables)}")
+        return sampler(*state, tableau=tables[key], **given)
+
+    own = inspect.signature(sampler)
+    parameters = own.parameters.copy()
+    parameters["tableau"] = parameters["tableau"].replace(annotation="str", default=usual)
+    setattr(named, "__signature__", own.replace(parameters=list(parameters.values())))  # noqa: B010
+    return named
 
 
 SAMPLERS: dict[str, Function] = {
@@ -61,13 +79,16 @@ SAMPLERS: dict[str, Function] = {
     "euler": samplers.euler,
     "euler-churn": samplers.euler_churn,
     "euler-maruyama": samplers.euler_maruyama,
+    "exponential-rk": _by_tableau(
+        samplers.exponential_rk, samplers.EXPONENTIAL, "hochbruck_ostermann_2"
+    ),
     "flow-euler-ancestral": samplers.flow_euler_ancestral,
     "flow-heun": samplers.flow_heun,
     "flow-sde": samplers.flow_sde,
     "gradient-estimation": samplers.gradient_estimation,
     "heun": samplers.heun,
     "heunpp2": samplers.heunpp2,
-    "implicit-rk": samplers.implicit_rk,
+    "implicit-rk": _by_tableau(samplers.implicit_rk, samplers.IMPLICIT, "gauss1"),
     "ipndm": samplers.ipndm,
     "ipndm-v": samplers.ipndm_v,
     "kutta": samplers.kutta,
@@ -87,6 +108,7 @@ SAMPLERS: dict[str, Function] = {
     "res-multistep": samplers.res_multistep,
     "reverse-diffusion": samplers.reverse_diffusion,
     "rk4": samplers.rk4,
+    "runge-kutta": _by_tableau(samplers.runge_kutta, samplers.TABLEAUX, "rk4"),
     "sa-solver": samplers.sa_solver,
     "seeds-1": samplers.seeds_1,
     "seeds-2": samplers.seeds_2,

@@ -37,6 +37,7 @@ from pydiffcore.samplers.exponential import exponential_rk as exponential_rk
 from pydiffcore.samplers.exponential import res_2s as res_2s
 from pydiffcore.samplers.exponential import res_3s as res_3s
 from pydiffcore.samplers.exponential import res_5s as res_5s
+from pydiffcore.samplers.exponential_tableau import EXPONENTIAL as EXPONENTIAL
 from pydiffcore.samplers.exponential_tableau import ExponentialTableau as ExponentialTableau
 from pydiffcore.samplers.flow import flow_euler_ancestral as flow_euler_ancestral
 from pydiffcore.samplers.flow import flow_heun as flow_heun

@@ -120,7 +120,7 @@ def exponential_rk(
     Zhang et al. 2023 (RES, arXiv 2308.02157) run Hochbruck & Ostermann's methods so.
 
     Args:
-        tableau: the method, an ``ExponentialTableau`` of ``samplers.exponential_tableau``.
+        tableau: the method, one of ``samplers.EXPONENTIAL`` or any ``ExponentialTableau``.
         predict: "x0" for D as the integrand, "eps" for ε = (x − D)/σ.
 
     """

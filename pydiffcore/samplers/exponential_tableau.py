@@ -12,8 +12,9 @@ from pydiffcore.samplers.phi import phi
 from pydiffcore.samplers.tableau import Tableau
 
 __all__ = [
-    "EXPONENTIAL_EULER", "ExponentialTableau", "cox_matthews", "hochbruck_ostermann_2",
-    "hochbruck_ostermann_3", "hochbruck_ostermann_5", "krogstad", "single_2", "single_3",
+    "EXPONENTIAL", "EXPONENTIAL_EULER", "ExponentialTableau", "cox_matthews",
+    "hochbruck_ostermann_2", "hochbruck_ostermann_3", "hochbruck_ostermann_5", "krogstad",
+    "single_2", "single_3",
 ]  # fmt: skip
 
 Rows = list[list[float]]
@@ -194,3 +195,15 @@ def _ascending(**nodes: float) -> None:
         if not before < value <= 1:
             raise ValueError(f"{name} is {value}, expected a number in ({before}, 1]")
         before = value
+
+
+EXPONENTIAL = {
+    "euler": EXPONENTIAL_EULER,
+    "single_2": single_2(),
+    "single_3": single_3(),
+    "hochbruck_ostermann_2": hochbruck_ostermann_2(),
+    "hochbruck_ostermann_3": hochbruck_ostermann_3(),
+    "hochbruck_ostermann_5": hochbruck_ostermann_5(),
+    "cox_matthews": cox_matthews(),
+    "krogstad": krogstad(),
+}

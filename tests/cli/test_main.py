@@ -82,11 +82,17 @@ def test_one_line():
 @pytest.mark.parametrize(
     ("table", "module", "left_out"),
     [
-        (names.SAMPLERS, samplers, set()),
+        (
+            names.SAMPLERS,
+            samplers,  # restart's levels have no name; the others make samplers or their options
+            {"ExponentialTableau", "Tableau", "afs", "denoise_to_zero", "ending", "ncsnv2_step",
+             "restart"},
+        ),
         (
             names.LEVELS,
             levels,
-            {"Levels", "explicit", "explicit_t", "flow_mu", *edit.__all__, *search.__all__},
+            {"Levels", "explicit", "explicit_t", "flow_mu", "restart",
+             *edit.__all__, *search.__all__},
         ),
         (names.PREDICTIONS, prediction, {"Prediction"}),
         (

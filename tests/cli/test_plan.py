@@ -4,6 +4,7 @@
 import argparse
 import json
 
+import numpy as np
 import pytest
 
 import pydiffcore
@@ -39,6 +40,20 @@ def test_all_choices():
 def test_sampler_options():
     found = plan_of("--option", "churn=20", "--option", "s_noise=1.003", "--steps", "4")
     assert found == pydiffcore.trace(samplers.heun, levels.karras(4), churn=20.0, s_noise=1.003)
+
+
+def test_tableaux_are_named():
+    """A table of a Runge-Kutta method has a name here, as everything else that is chosen."""
+    for name, sampler, tables, key in (
+        ("runge-kutta", samplers.runge_kutta, samplers.TABLEAUX, "ralston4"),
+        ("implicit-rk", samplers.implicit_rk, samplers.IMPLICIT, "radau_iia2"),
+        ("exponential-rk", samplers.exponential_rk, samplers.EXPONENTIAL, "krogstad"),
+    ):
+        found = plan_of("--sampler", f"{name}:tableau={key}", "--steps", "4")
+        expected = pydiffcore.trace(sampler, levels.karras(4), tableau=tables[key])
+        assert np.array_equal(found.A, expected.A)
+        assert np.array_equal(found.sigma, expected.sigma)
+        assert f"{sampler.__name__}(tableau='{key}')" in found.sampler
 
 
 def test_given_levels():
