@@ -41,7 +41,9 @@ class Step(NamedTuple):
     size: Vector
 
 
-def compile_tape(tape: Tape, output: int, sigma_init: float) -> dict[str, Any]:
+def compile_tape(
+    tape: Tape, output: int, sigma_init: float, *, handed_out: bool = False
+) -> dict[str, Any]:
     """Return A, B, B_raw, S, stream, interval, spread and the register counts of a plan.
 
     Args:
@@ -49,13 +51,19 @@ def compile_tape(tape: Tape, output: int, sigma_init: float) -> dict[str, Any]:
         output: index of the node that the sampler returned.
         sigma_init: size of the initial state; D and the draws have size 1.  Ranks are those of
             vectors measured in these sizes: 1e-10·x is no rounding error where x is 1e8.
+        handed_out: whether others may change the state at each call, so that no other register may
+            be derived from it; an "x" on the tape after a call is the state as they left it.
 
     """
-    steps = _reachable(tape, output, sigma_init)
+    steps = _reachable(tape, output, sigma_init, handed_out)
     fewest = _read(steps, own_up_to=0)
     K = max(len(c) for c in fewest)
     own = _read(steps, own_up_to=K)
-    rows = _rows(steps, own if max(len(c) for c in own) == K else fewest)
+    chosen = own if max(len(c) for c in own) == K else fewest
+    if handed_out:
+        for functionals in chosen:
+            functionals[1:, 0] = 0.0  # the state is a register itself: the span is the same
+    rows = _rows(steps, chosen)
     draws = int(rows["stream"].max()) + 1
     interval = np.array(tape.intervals[:draws], np.float64).reshape(-1, 2)
     return {**rows, "interval": interval, "spread": np.array(tape.spreads[:draws], np.float64)}
@@ -130,7 +138,18 @@ def _solve(basis: Vector, rows: Vector, size: Vector) -> Vector:
     return solution
 
 
-def _reachable(tape: Tape, output: int, sigma_init: float) -> list[Step]:
+def _coordinates(basis: Vector, rows: Vector, size: Vector, apart: bool) -> Vector:
+    """Return X with X·basis = rows; where the first row stands apart, no other is made of it."""
+    if not apart:
+        return _solve(basis, rows, size)
+    found = np.zeros((len(rows), len(basis)))
+    found[0, 0] = 1.0
+    if len(basis) > 1:
+        found[1:, 1:] = _solve(basis[1:], rows[1:], size)
+    return found
+
+
+def _reachable(tape: Tape, output: int, sigma_init: float, handed_out: bool) -> list[Step]:
     """Forward pass: one :class:`Step` per segment over independent live symbols."""
     nodes = tape.nodes
     needed, live = _liveness(tape, output)
@@ -159,14 +178,19 @@ def _reachable(tape: Tape, output: int, sigma_init: float) -> list[Step]:
         picked = _independent(stack, measure, limit=len(stack))
         if not picked or picked[0] != 0:
             raise ValueError("the sampler queries the denoiser at a state that is always zero")
+        if handed_out:
+            picked = [0, *(1 + i for i in _independent(stack[1:], measure, limit=len(stack)))]
         R = np.array([stack[i] for i in picked])
         # Sums of absolute values would do for a few rows, but where stages cancel they grow
         # from step to step until D beside them looks like rounding error.
         whole = np.hstack([R[:, :width] @ root, R[:, width:]])
+        if handed_out and segment < len(tape.sigmas):  # the state comes back as it may
+            whole = np.pad(whole, ((0, 0), (0, 1)))
+            whole[0, :-1], whole[0, -1] = 0.0, np.hypot(1.0, tape.sigmas[segment])
         root = np.asarray(np.linalg.qr(whole.T, mode="r")).T
         parts = R[:, :width], R[:, width], R[:, width + 1], R[:, width + 2 :]
         steps.append(Step(*parts, draws, np.linalg.norm(root, axis=1)))
-        coordinates = _solve(R, np.array(stack), measure)
+        coordinates = _coordinates(R, np.array(stack), measure, handed_out)
         carried = dict(zip(alive, coordinates, strict=True))
         width, start = len(picked), stop
     return steps

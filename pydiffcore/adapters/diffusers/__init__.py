@@ -16,7 +16,7 @@ __all__ = ["FAMILIES"]
 
 def __getattr__(name: str) -> Any:
     if name in FAMILIES:
-        from pydiffcore.adapters.diffusers.scheduler import scheduler_class
+        from pydiffcore.adapters.diffusers.build import scheduler_class
 
         return scheduler_class(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -35,8 +35,8 @@ class Family:
         setup: s → attributes that the constructor sets.
         schedule: (s, **arguments of set_timesteps but the device) → attributes that it sets;
             timesteps as a tensor on the CPU.
-        recipe: (s, index, options) → the recipe of a run that begins at that index; with ``by_time``
-            (s, timesteps, options) → that of steps at those timesteps.
+        recipe: (s, index, options) → the recipe of a run that begins at that index, or with
+            ``by_time`` (s, timesteps, options) → that of steps at those timesteps.
         kinds: prediction types that it takes; others raise ``ValueError`` at the first step, those
             in ``missing`` ``NotImplementedError``.
         by_time: a step is found by the value of its timestep, at any time, and has no history; else
@@ -53,7 +53,9 @@ class Family:
         output: name of diffusers' class for what a step returns.
         second: name of the second thing that a step returns, or "".
         local: names of attributes that set_timesteps sets, which are per thread.
-        split: (s, output, sample, timestep) → F and factors of the noise, where the output holds both.
+        split: (s, output, sample, timestep) → F and factors of the noise, where it has both.
+        anywhere: a run may begin at a time that is not in the schedule: it begins at the start.
+        step, aliases: names of the method that steps.
         members: further members of the class.
         wraps: steps go on after the last one, on a recipe that has more rows than timesteps.
 
@@ -77,6 +79,9 @@ class Family:
     second: str = "pred_original_sample"
     local: tuple[str, ...] = ()
     wraps: bool = False
+    anywhere: bool = False
+    step: str = "step"
+    aliases: tuple[str, ...] = ()
     split: Callable[[Any, Tensor, Tensor, Any], tuple[Tensor, Tensor | None]] | None = None
     members: dict[str, Any] = field(default_factory=dict)
 

@@ -2,8 +2,15 @@
 """Every scheduler by diffusers' name."""
 
 from pydiffcore.adapters.diffusers.family import Family
-from pydiffcore.adapters.diffusers.routes import euler, table
+from pydiffcore.adapters.diffusers.routes import consistency, euler, pndm, sde_ve, stages, table
 
 __all__ = ["FAMILIES"]
 
-FAMILIES: dict[str, Family] = {**table.FAMILIES, **euler.FAMILIES}
+FAMILIES: dict[str, Family] = {
+    **table.FAMILIES,
+    **euler.FAMILIES,
+    **stages.FAMILIES,
+    **pndm.FAMILIES,
+    **consistency.FAMILIES,
+    **sde_ve.FAMILIES,
+}

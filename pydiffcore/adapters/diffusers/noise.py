@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise of a step: drawn with torch as diffusers draws it, or seeds for rows that make their own."""
+"""Noise of a step, drawn with torch as diffusers does, or seeds for rows that make their own."""
 
 from __future__ import annotations
 

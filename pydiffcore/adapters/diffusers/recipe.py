@@ -9,7 +9,7 @@ that was known before, so that no register is ever derived from the state that w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 
 from pydiffcore.plan import Plan
 from pydiffcore.plan.compile import compile_tape
-from pydiffcore.plan.symbols import Symbol, Tape, TraceError
+from pydiffcore.plan.symbols import Symbol, Tape
 from pydiffcore.prediction import Prediction
 from pydiffcore.process import Process
 
@@ -40,7 +40,6 @@ class Recipe:
         labels: of the network calls, for the plan's table.
         second: per call (a, b, s): the second thing that a step returns is a·X + b·D + s·z with the
             caller's state X; None where it is D.
-        calls: network calls before the first of this run: rows of the plan to skip.
 
     """
 
@@ -73,21 +72,17 @@ class Visits:
 class Caller:
     """The denoiser of a traced sampler whose state is handed out before each call.
 
-    After a call the sampler's own x is what came back: the symbol is moved to the edited state.
+    After a call the sampler's own x is what came back.
     """
 
     def __init__(self, tape: Tape, clipped: bool) -> None:
         self.tape, self.clipped = tape, clipped
-        self.edits: list[int] = []
 
     def with_raw(self, x: Symbol, sigma: float) -> tuple[Symbol, Symbol]:
         """Return D after clipping and before it, of the state as the caller left it."""
-        size = float(np.hypot(1.0, sigma))
-        edit = self.tape.draw()
-        self.edits.append(len(self.tape.intervals) - 1)
-        x.index = (x + size * edit).index
         self.tape.call(x, sigma)
         call = len(self.tape.queries) - 1
+        x.index = self.tape.push("x", call).index
         D = self.tape.push("D", call)
         return D, self.tape.push("raw", call) if self.clipped else D
 
@@ -104,7 +99,7 @@ def plan_of(recipe: Recipe) -> Plan:
     levels = Visits(sigma, recipe.frame)
     x = tape.push("x", 0)
     result = recipe.sampler(x, caller, levels, tape.draw, **dict(recipe.options))
-    rows = _without(compile_tape(tape, result.index, float(sigma[0])), caller.edits)
+    rows = compile_tape(tape, result.index, float(sigma[0]), handed_out=True)
     sigmas = np.array(tape.sigmas)
     c_skip, c_out, c_in, c_noise = recipe.prediction.coefficients(sigmas)
     plan = Plan(
@@ -124,33 +119,3 @@ def plan_of(recipe: Recipe) -> Plan:
         **rows,
     )
     return plan if recipe.frame is None else plan.scaled(recipe.frame)
-
-
-def _without(rows: dict[str, Any], edits: list[int]) -> dict[str, Any]:
-    """Leave out the draws that stood for the caller's edits, which only register 0 may know."""
-    S, stream = rows["S"], rows["stream"]
-    gone = np.isin(stream, edits)
-    if np.any(S[:, 1:] * gone[:, None]):
-        raise TraceError("a register other than the state depends on what the caller does to it")
-    kept = [[m for m in range(stream.shape[1]) if s[m] >= 0 and not g[m]]
-            for s, g in zip(stream, gone, strict=True)]  # fmt: skip
-    M = max(1, *(len(k) for k in kept))
-    number = np.cumsum(~np.isin(np.arange(len(rows["interval"])), edits)) - 1
-    S_new = np.zeros((*S.shape[:2], M))
-    stream_new = np.full((len(S), M), -1, np.int64)
-    for i, k in enumerate(kept):
-        S_new[i, :, : len(k)] = S[i][:, k]
-        stream_new[i, : len(k)] = number[stream[i, k]]
-    left = np.setdiff1d(np.arange(len(rows["interval"])), edits)
-    return {
-        **rows,
-        "S": S_new,
-        "stream": stream_new,
-        "interval": rows["interval"][left],
-        "spread": rows["spread"][left],
-    }
-
-
-def relabelled(plan: Plan, labels: Any) -> Plan:
-    """Return the plan with what the network is told at each call."""
-    return replace(plan, c_noise=np.asarray(labels, np.float64))

@@ -35,6 +35,9 @@ class Run:
         io_dtype: of the network's output.
         seeds: one per sample where the kernels make the noise, else None.
 
+    Its owner notes ``key`` and ``schedule``, what the recipe was made of, ``first``, the index of
+    the first row's step, and ``returned``, the last result with its version.
+
     """
 
     def __init__(
@@ -49,6 +52,10 @@ class Run:
         self.rows, self.dtype, self.io_dtype = _folded(self.plan, dtype), dtype, io_dtype
         self.shape, self.device, self.seeds = sample.shape, sample.device, seeds
         self.row = 1
+        self.key: tuple[Any, ...] = ()
+        self.schedule: tuple[Any, Any] = (None, None)
+        self.first = 0
+        self.returned: tuple[Tensor, int] | None = None
         self.registers: list[Tensor] | None = None
         self.program: native.Program | None = None
         if not native.unsupported(

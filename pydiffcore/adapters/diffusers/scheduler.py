@@ -1,46 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler: one class that maps a configuration to a plan and runs its rows.
 
-Each name of diffusers is this class with a :class:`Family`, the constructor's signature of the
-diffusers that is installed, and that scheduler as a base, so that ``isinstance`` and the small
-helpers of its class hold; construction, timesteps, steps and noise are all done here.
+What tells the schedulers apart is a :class:`Family`; names are made of it in ``build``.
 """
 
 from __future__ import annotations
 
 import inspect
-import sys
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pydiffcore.adapters.diffusers.family import Family
-from pydiffcore.adapters.diffusers.names import FAMILIES
 from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
 from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.run import Run
-from pydiffcore.adapters.diffusers.threads import PerThread, Threads
+from pydiffcore.adapters.diffusers.threads import Threads
 from pydiffcore.adapters.diffusers.threshold import threshold
 
-__all__ = ["Fused", "scheduler_class"]
+__all__ = ["LOCAL", "Fused"]
 
 LOCAL = (
     "timesteps", "sigmas", "num_inference_steps", "custom_timesteps", "is_scale_input_called",
-    "_step_index", "_begin_index", "_run",
+    "_step_index", "_begin_index", "_first", "_run",
 )  # fmt: skip
-WIDE = (torch.float32, torch.float64)
+NOISES = ("torch", "seeded")
 
 
 class Fused:
-    """What all schedulers do.  ``noise = "seeded"`` makes a step's noise inside its row."""
+    """What all schedulers do.
+
+    ``noise`` is "torch" for the numbers that diffusers draws, or "seeded": a step's noise is made
+    inside its row, from the seeds of the generators and one kernel for any number of them.
+    """
 
     family: Family
     noise = "torch"
+    config: Any
+    timesteps: Any
+    num_inference_steps: int | None
+    is_scale_input_called: bool
+    _threads: Threads
+    _step_index: int | None
+    _begin_index: int | None
+    _first: int
+    _step_defaults: dict[str, Any]
+    _set_timesteps: inspect.Signature
+    _output: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self.__dict__["_threads"] = Threads({"_step_index": None, "_begin_index": None})
+        self._threads = Threads({"_step_index": None, "_begin_index": None})
         self.__dict__["__module__"] = "diffusers"  # how pipelines that are saved name the class
         self._assign(self.family.setup(self))
 
@@ -48,14 +58,13 @@ class Fused:
         for name, value in values.items():
             setattr(self, name, value)
 
-    # ------------------------------------------------------------------ timesteps
+    # ------------------------------------------------------------------------------- timesteps
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """Set the timesteps of the runs to come; arguments as in diffusers."""
         given = self._set_timesteps.bind(self, *args, **kwargs)
         given.apply_defaults()
-        arguments = dict(given.arguments)
-        arguments.pop("self")
+        arguments = {name: value for name, value in given.arguments.items() if name != "self"}
         device = arguments.pop("device", None)
         values = self.family.schedule(self, **arguments)
         if device is not None:
@@ -95,24 +104,37 @@ class Fused:
         return int(found[1 if len(found) > 1 else 0].item())
 
     def _init_step_index(self, timestep: Any) -> None:
-        if self._begin_index is not None:
-            self._step_index = self._begin_index
-            return
-        if isinstance(timestep, Tensor):
-            timestep = timestep.to(self.timesteps.device)
-        self._step_index = self.index_for_timestep(timestep)
+        self._step_index = self._first = self._start(timestep)
 
-    # ------------------------------------------------------------------ inputs
+    def _start(self, timestep: Any) -> int:
+        if self._begin_index is not None:
+            return self._begin_index
+        schedule = self.timesteps
+        place = _element(timestep, schedule)
+        if place == 0:  # whichever other timesteps are equal to it
+            return 0
+        if isinstance(timestep, Tensor):
+            timestep = timestep.to(schedule.device)
+        try:
+            return self.index_for_timestep(timestep)
+        except IndexError:
+            if self.family.anywhere:
+                return 0
+            raise
+
+    # ---------------------------------------------------------------------------------- inputs
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None, *_: Any, **__: Any) -> Tensor:
         """Return what the network is to be given for a state."""
         scale = self.family.input_scale
         if scale is None:
             return sample
-        if self.step_index is None:
+        index = self.step_index
+        if index is None:
             self._init_step_index(timestep)
+            index = self._first
         self.is_scale_input_called = True
-        return sample * scale(self, self.step_index)
+        return sample * scale(self, index)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return alpha·x0 + sigma·noise at the timesteps, one per sample."""
@@ -125,40 +147,50 @@ class Fused:
     def __len__(self) -> int:
         return int(self.config.num_train_timesteps)
 
-    # ------------------------------------------------------------------ steps
+    # ----------------------------------------------------------------------------------- steps
 
     def step(
         self, model_output: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any
     ) -> Any:
-        """Take the state from a timestep to the next; arguments as in diffusers."""
+        """Take the state from a timestep to the next; arguments as in diffusers.
+
+        Raises:
+            ValueError: set_timesteps was not called, a timestep is of the wrong kind, or an
+                argument does not fit.
+            IndexError: the run is over, or the timestep is not in the schedule.
+
+        """
         options = self._options(args, kwargs)
         self._check_step(timestep)
         family, values = self.family, self._threads.values()
         index = self._place(timestep, values)
-        F, variance = model_output, None
+        F, factor = model_output, None
         if family.split is not None:
-            F, variance = family.split(self, F, sample, timestep)
-        run, fresh = self._running(values, index, timestep, sample, F, options)
+            F, factor = family.split(self, F, sample, timestep)
+        run, edited = self._running(values, index, timestep, sample, F, options)
         call = run.row - 1
-        z = self._noise(run, index, timestep, F, variance, options)
+        z = self._noise(run, index, timestep, F, factor, options)
         D = None
-        if self.config.get("thresholding"):
+        if self.config.get("thresholding") and run.recipe.clip is not None:
             D = threshold(run.denoised(sample, F, call, clip=False), self.config)
-        state = run.step(sample if fresh else None, F, z, D)
+        state = run.step(sample if edited else None, F, z, D)
         dtype = F.dtype if family.upcasts else torch.promote_types(sample.dtype, F.dtype)
         result = state.to(dtype) if state.requires_grad else state.to(dtype, copy=True)
+        run.returned = None if result.is_inference() else (result, result._version)
         if not family.by_time:
             values["_step_index"] = index + 1
-        values["_last"] = None if result.is_inference() else (result, result._version)
+        if run.row > run.plan.nfe:  # nothing reads the registers any more
+            values["_run"] = None
         return self._returned(run, result, sample, F, z, D, call, options)
 
     def _options(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        defaults = self._step_defaults
         if not args and not kwargs:
-            return self._step_defaults
-        options = {**self._step_defaults, **kwargs}
-        names = [name for name in self._step_defaults if name not in self.family.extra]
-        if len(args) > len(names) or len(options) > len(self._step_defaults):
-            wrong = sorted(set(kwargs) - set(self._step_defaults)) or len(args) + 4
+            return defaults
+        names = [name for name in defaults if name not in self.family.extra]
+        options = {**defaults, **kwargs}
+        if len(args) > len(names) or len(options) > len(defaults):
+            wrong = sorted(set(kwargs) - set(defaults)) or f"{len(args) + 3} positional arguments"
             raise TypeError(
                 f"{type(self).__name__}.step() got {wrong}, expected {inspect.signature(self.step)}"
             )
@@ -183,17 +215,16 @@ class Fused:
         """Return the index of the step, -1 for a time that is not in the schedule."""
         if self.family.by_time:
             return _position(timestep, values)
-        index = values["_step_index"]
-        over = index is not None and index >= len(values["timesteps"]) and not self.family.wraps
-        if over and self._begin_index is None:  # a run begins anew
-            index = values["_step_index"] = None
-        if index is None:
+        index, last = values["_step_index"], len(values["timesteps"])
+        if self.family.wraps:
+            last = len(values["timesteps"]) ** 2
+        if index is None or (index >= last and self._begin_index is None):  # a run begins
             self._init_step_index(timestep)
-            index = values["_step_index"]
-        if index >= len(values["timesteps"]) and not self.family.wraps:
+            index = self._first
+        if index >= last:
             raise IndexError(
-                f"step {index} of a schedule of {len(values['timesteps'])}: the run is over, call "
-                "set_timesteps for another"
+                f"step {index} of a schedule of {last}: the run is over, call set_timesteps for "
+                "another"
             )
         return int(index)
 
@@ -202,31 +233,29 @@ class Fused:
         options: dict[str, Any],
     ) -> tuple[Run, bool]:  # fmt: skip
         """Return the run at the row of this step, and whether it must be given the sample."""
-        wide = torch.float64 if torch.float64 in (sample.dtype, F.dtype) else torch.float32
-        key = tuple(options[name] for name in self.family.options)
-        source = (values["timesteps"], values.get("sigmas"), key, self.noise)
-        kept = values.get("_run")
-        if kept is not None and index >= 0:
-            run, origin, first = kept
-            same = all(a is b for a, b in zip(origin[:2], source, strict=False))
-            changed = origin[2:] != source[2:] and (self.family.by_time or run.state_only)
-            if same and not changed and run.fits(sample, wide, F.dtype):
-                row = index - first + 1
-                if self.family.by_time:
-                    run.row = row
-                if run.row == row:
-                    last = values.get("_last")
-                    known = last is not None and last[0] is sample and last[1] == sample._version
-                    return run, not known
-        recipe = self._recipe(index, timestep, options)
-        seeds = None
-        if self.noise == "seeded":
-            seeds = seeds_of(options.get("generator"), sample.shape[0])
-        run = Run(recipe, sample, wide, F.dtype, seeds)
-        first = index
+        state = torch.float64 if torch.float64 in (sample.dtype, F.dtype) else torch.float32
+        key = (self.noise, *(options[name] for name in self.family.options))
+        schedule = (values["timesteps"], values.get("sigmas"))
+        run: Run | None = values.get("_run")
+        if run is not None and index >= 0:
+            row = index - run.first + 1
+            if self.family.by_time:
+                run.row = row
+            changed = key != run.key and run.state_only
+            same = run.schedule[0] is schedule[0] and run.schedule[1] is schedule[1]
+            if same and not changed and run.row == row and run.fits(sample, state, F.dtype):
+                kept = run.returned
+                known = kept is not None and kept[0] is sample and kept[1] == sample._version
+                return run, not known
+        if self.noise not in NOISES:
+            raise ValueError(f"noise is {self.noise!r}, expected 'torch' or 'seeded'")
+        seeded = self.noise == "seeded"
+        seeds = seeds_of(options.get("generator"), sample.shape[0]) if seeded else None
+        run = Run(self._recipe(index, timestep, options), sample, state, F.dtype, seeds)
+        run.key, run.schedule, run.first = key, schedule, index
         if self.family.by_time and index >= 0:
-            run.row, first = index + 1, 0
-        values["_run"] = (run, source, first)
+            run.row, run.first = index + 1, 0
+        values["_run"] = run if index >= 0 else None
         return run, True
 
     def _recipe(self, index: int, timestep: Any, options: dict[str, Any]) -> Recipe:
@@ -239,23 +268,24 @@ class Fused:
             )
         if not self.family.by_time:
             return self.family.recipe(self, index, options)
-        at = [int(t) for t in self.timesteps.tolist()] if index >= 0 else [int(timestep)]
-        return self.family.recipe(self, at, options)
+        at = self.timesteps.tolist() if index >= 0 else [float(timestep)]
+        whole = not self.timesteps.is_floating_point()
+        return self.family.recipe(self, [int(t) for t in at] if whole else at, options)
 
     def _noise(
-        self, run: Run, index: int, timestep: Any, F: Tensor, variance: Tensor | None,
+        self, run: Run, index: int, timestep: Any, F: Tensor, factor: Tensor | None,
         options: dict[str, Any],
     ) -> Tensor | None:  # fmt: skip
         """Return a row's draws, None where it has none or makes them itself."""
         needed = run.draws(run.row)
-        if run.seeds is not None and variance is None:
+        if run.seeds is not None and factor is None:
             return None
         wanted = self.family.draws
         if not (needed if wanted is None else wanted(self, index, timestep, options)):
             return None
         z = drawn(F, options, max(needed, 1))
-        if variance is not None:
-            z = z * variance
+        if factor is not None:
+            z = z * factor
         return z.to(run.dtype).contiguous() if needed else None
 
     def _returned(
@@ -269,84 +299,29 @@ class Fused:
             a, b, s = run.recipe.second[call]
             second = a * sample + b * second
             second = second if z is None or s == 0.0 else second + s * z[0]
-        if not options["return_dict"]:
-            return result, second
-        return self._output(result, second)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__.copy()
+        return self._output(result, second) if options["return_dict"] else (result, second)
 
 
-def _position(timestep: Any, values: dict[str, Any]) -> int:
-    """Return where a timestep stands; an element of the schedule itself knows it by its address.
+def _element(timestep: Any, schedule: Tensor) -> int:
+    """Return which element of the schedule a timestep is, by its address, or -1.
 
     Reading the value of a timestep on a device would wait for it.
     """
-    schedule = values["timesteps"]
     if isinstance(timestep, Tensor) and timestep.dtype == schedule.dtype:
-        offset = timestep.data_ptr() - schedule.data_ptr()
-        place, rest = divmod(offset, schedule.element_size())
+        place, rest = divmod(timestep.data_ptr() - schedule.data_ptr(), schedule.element_size())
         if rest == 0 and 0 <= place < len(schedule) and timestep.numel() == 1:
             return int(place)
+    return -1
+
+
+def _position(timestep: Any, values: dict[str, Any]) -> int:
+    """Return where a timestep stands in the schedule, -1 where it does not."""
+    schedule = values["timesteps"]
+    place = _element(timestep, schedule)
+    if place >= 0:
+        return place
     places = values.get("_places")
     if places is None or places[0] is not schedule:
         places = values["_places"] = (schedule, {t: i for i, t in enumerate(schedule.tolist())})
     found: int = places[1].get(timestep.item() if isinstance(timestep, Tensor) else timestep, -1)
     return found
-
-
-@lru_cache(maxsize=None)
-def scheduler_class(name: str) -> type:
-    """Return the class of a name: diffusers' own with everything done by :class:`Fused`.
-
-    Raises:
-        AttributeError: there is no such scheduler here.
-        ImportError: diffusers is not installed.
-
-    """
-    if name not in FAMILIES:
-        raise AttributeError(f"no scheduler {name!r}: there are {', '.join(sorted(FAMILIES))}")
-    import diffusers
-    from diffusers.configuration_utils import register_to_config
-
-    family, theirs = FAMILIES[name], getattr(diffusers, name)
-    module = sys.modules[theirs.__module__]
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        Fused.__init__(self, *args, **kwargs)
-
-    __init__.__signature__ = inspect.signature(theirs.__init__)  # type: ignore[attr-defined]
-    members: dict[str, Any] = {
-        "__init__": register_to_config(__init__),
-        "__module__": "pydiffcore.adapters.diffusers",
-        "__doc__": f"diffusers' {name}, its steps run as rows of a plan.",
-        "family": family,
-        "_output": getattr(module, family.output),
-        "_set_timesteps": inspect.signature(theirs.set_timesteps),
-        **{each: PerThread(each) for each in (*LOCAL, *family.local)},
-    }
-    for own, other in (("step", "step"), ("set_timesteps", "set_timesteps")):
-        if hasattr(theirs, other):
-            members[own] = _signed(getattr(Fused, own), getattr(theirs, other), family.extra)
-    if hasattr(theirs, "step"):
-        parameters = [*inspect.signature(members["step"]).parameters.values()][4:]
-        members["_step_defaults"] = {p.name: p.default for p in parameters}
-    members.update(family.members)
-    return type(name, (Fused, theirs), members)
-
-
-def _signed(own: Any, theirs: Any, extra: dict[str, Any]) -> Any:
-    """Return a function of ours with the signature of theirs, which pipelines inspect."""
-
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return own(self, *args, **kwargs)
-
-    signature = inspect.signature(theirs)
-    more = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value)
-        for name, value in extra.items()
-    ]
-    parameters = [*signature.parameters.values(), *more]
-    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    call.__name__, call.__doc__ = own.__name__, own.__doc__
-    return call

@@ -21,7 +21,7 @@ CURVES = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 
 
 def spaced(config: Mapping[str, Any], n: int, *, whole: bool = True, train: int = 0) -> Array:
-    """Return n timesteps, falling: whole numbers (int64), or float32 where linspace keeps fractions.
+    """Return n falling timesteps: whole (int64), or float32 where linspace keeps fractions.
 
     Raises:
         ValueError: timestep_spacing is none of the three.
@@ -84,7 +84,7 @@ def transformed(config: Mapping[str, Any], sigmas: Array, n: int) -> Array | Non
     high = float(sigmas[0]) if high is None else high
     for name, curve in zip(CURVES, (karras, exponential, beta), strict=True):
         if config.get(name):
-            return curve(low, high, n)  # type: ignore[operator, no-any-return]
+            return curve(low, high, n)
     return None
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State per thread: threads that share a scheduler each have their own timesteps and their own run."""
+"""State per thread: threads that share a scheduler have their own timesteps and their own run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["PerThread", "Threads"]
 
-RUN = frozenset({"_step_index", "_run", "is_scale_input_called"})
+RUN = frozenset({"_step_index", "_first", "_run", "is_scale_input_called"})
 HIDDEN = frozenset({"_run", "_last", "_places"})  # of one run: no copy has them
 
 

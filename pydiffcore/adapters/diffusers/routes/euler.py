@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -134,7 +135,7 @@ def euler_recipe(s: Any, begin: int, options: Options) -> Recipe:
     n, kind = len(sigma) - 1, s.config.prediction_type
     steps = [
         churned(a, b, gamma_of(a, n, options), kind, options["s_noise"])
-        for a, b in zip(sigma[begin:], sigma[begin + 1 :], strict=False)
+        for a, b in itertools.pairwise(sigma[begin:])
     ]
     second = None if options["s_churn"] == 0 else tuple(step.second for step in steps)
     return recipe_of(s, affine, sigma[begin:], {"rows": tuple(steps)}, begin, second=second)
@@ -171,13 +172,13 @@ def ancestral_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
 def up_and_down(sigma: float, sigma_next: float) -> tuple[float, float]:
     """The posterior's deviation, and what is left of σ_next: Song et al. 2021, eq. 16 at η = 1."""
     up = sigma_next * math.sqrt(max((sigma - sigma_next) * (sigma + sigma_next), 0.0)) / sigma
-    return up, math.sqrt(max((sigma_next - up) * (sigma_next + up), 0.0))
+    return up, sigma_next**2 / sigma
 
 
 def ancestral_recipe(s: Any, begin: int, options: Options) -> Recipe:
     sigma = s.sigmas.tolist()[begin:]
     steps = []
-    for a, b in zip(sigma, sigma[1:], strict=False):
+    for a, b in itertools.pairwise(sigma):
         up, down = up_and_down(a, b)
         steps.append(Step(down / a, 1 - down / a, 0.0, up))
     return recipe_of(s, affine, sigma, {"rows": tuple(steps)}, begin)

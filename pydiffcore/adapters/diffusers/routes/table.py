@@ -7,6 +7,7 @@ is formed as diffusers forms it; all else is float64.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -115,7 +116,7 @@ def falling(given: Sequence[int], N: int) -> None:
         ValueError: they do not.
 
     """
-    if any(b >= a for a, b in zip(given, given[1:], strict=False)):
+    if any(b >= a for a, b in itertools.pairwise(given)):
         raise ValueError(f"timesteps are {list(given)}, expected them in descending order")
     if given[0] >= N:
         raise ValueError(f"timesteps start at {given[0]}, expected below num_train_timesteps, {N}")
