@@ -89,13 +89,13 @@ def dpm_fast(
 
     """
     not_negative(eta=eta, s_noise=s_noise)
-    to_zero = bool(levels.sigma[-1] == 0)
+    to_zero = [sigma for _, sigma in levels.steps(upwards=eta == 0)][-1] == 0
     high, low = float(levels.sigma[0]), float(levels.sigma[levels.sigma > 0][-1])
     calls = (len(levels) if nfe is None else nfe) - to_zero
     if calls < 0 or (calls == 0) != (high == low):
         raise ValueError(f"nfe is {nfe}, which {levels.name} cannot be sampled with")
     for order, sigma, sigma_next in _fast_steps(calls, high, low) if calls else []:
-        down = max(split(sigma, sigma_next, eta)[0], low)
+        down = max(split(sigma, sigma_next, eta)[0], low) if eta > 0 else sigma_next
         rule = ("eps", 0.0, 1.0, True)
         x = stages_of_step(x, denoise, noise, sigma, down, FAST[order], rule)
         if s_noise > 0 and down < sigma_next:
@@ -104,9 +104,12 @@ def dpm_fast(
     return denoise(x, low) if to_zero else x
 
 
-def _groups(levels: Levels, order: int, lower_order_final: bool) -> list[list[float]]:
+def _groups(
+    levels: Levels, order: int, lower_order_final: bool, upwards: bool
+) -> list[list[float]]:
     """Return each step's levels, its ends included: as many intervals as its order."""
-    sigmas = levels.sigma.tolist()
+    pairs = list(levels.steps(upwards=upwards))
+    sigmas = [pairs[0][0], *(sigma for _, sigma in pairs)]
     whole, rest = divmod(len(levels), order)
     found = [order] * whole + [rest] * (rest > 0)
     if lower_order_final and rest == 0 and order > 1:
@@ -159,7 +162,7 @@ def dpm_solver_single(
     one_of("predict", predict, ("x0", "eps"))
     one_of("solver", solver, ("midpoint", "heun"))
     not_negative(eta=eta)
-    for sigma, *between, sigma_next in _groups(levels, order, lower_order_final):
+    for sigma, *between, sigma_next in _groups(levels, order, lower_order_final, eta == 0):
         if sigma_next == 0:
             return denoise(x, sigma)
         h = math.log(sigma / sigma_next)

@@ -72,7 +72,7 @@ def stages_of_step(
         N = carried(*before, at, predict, eta, s_noise)
         left = math.exp(c * z) if predict == "x0" else at / sigma - eta * (1 - at / sigma)
         state = first + left * (x - first)  # the step with f_1 alone
-        scale = abs(z) if predict == "x0" else -(1 + eta) * at * z
+        scale = -z if predict == "x0" else -(1 + eta) * at * z
         for w, other in zip(row, f[1:], strict=True):
             state = state + scale * w * (other - f[0]) if w else state
         state = state if N is None else state + N
@@ -98,7 +98,7 @@ def solve(
     not_negative(eta=eta, s_noise=s_noise)
     if eta > 0 and list(tableau.c) != sorted(tableau.c):
         raise ValueError(f"{tableau.name} goes back within a step, where noise cannot follow")
-    for sigma, sigma_next in levels.steps():
+    for sigma, sigma_next in levels.steps(upwards=eta == 0):
         if sigma_next == 0:
             return denoise(x, sigma)
         rule = (predict, eta, s_noise, True)

@@ -39,7 +39,7 @@ def implicit_rk(
     """
     in_range("iterations", iterations, 20)
     checked(tableau, Tableau)
-    for sigma, sigma_next in levels.steps():
+    for sigma, sigma_next in levels.steps(upwards=True):
         D = denoise(x, sigma)
         if sigma_next == 0:
             return D

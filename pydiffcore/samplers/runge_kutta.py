@@ -32,7 +32,7 @@ def runge_kutta(x: Any, denoise: Any, levels: Levels, noise: Any, *, tableau: Ta
     checked(tableau, Tableau)
     if not tableau.explicit:
         raise ValueError(f"{tableau.name} is implicit: implicit_rk takes it")
-    for sigma, sigma_next in levels.steps():
+    for sigma, sigma_next in levels.steps(upwards=True):
         D = denoise(x, sigma)
         if sigma_next == 0:
             return D
@@ -107,7 +107,7 @@ def dpm_2(
 
     """
     not_negative(churn=churn, s_noise=s_noise)
-    for sigma, sigma_next in levels.steps():
+    for sigma, sigma_next in levels.steps(upwards=churn == 0):
         raise_by = gamma(sigma, levels, churn, s_min, s_max)
         x, sigma_hat = raised(x, noise, sigma, raise_by, s_noise)
         x = _geometric_midpoint(x, denoise, sigma_hat, sigma_next)

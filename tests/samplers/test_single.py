@@ -303,3 +303,44 @@ def test_noise_cannot_follow_stages_that_go_back():
         s.exponential.solve(
             1.0, GAUSSIAN, smooth(3), lambda *_: 0.0, et.hochbruck_ostermann_5(), eta=1.0
         )
+
+
+UPWARDS = [
+    (s.rk4, {}, 4),
+    (s.kutta, {}, 3),
+    (s.dpm_2, {}, 2),
+    (s.euler_churn, {}, 1),
+    (s.implicit_rk, {"tableau": s.IMPLICIT["radau_iia2"]}, 3),
+    (s.res_2s, {}, 2),
+    (s.res_3s, {}, 3),
+    (s.res_5s, {}, 4),
+    (s.dpm_solver_3, {}, 3),
+    (s.dpmpp_3s, {"solver": "heun"}, 3),
+    (s.dpmpp_2s, {}, 2),
+    (s.dpm_solver_single, {"predict": "eps"}, 2),
+    (s.dpm_fast, {}, 2),
+]
+
+
+@pytest.mark.parametrize(("sampler", "options", "order"), UPWARDS, ids=identity)
+def test_order_upwards(sampler, options, order):
+    """From data to noise: the probability-flow ODE in the other direction."""
+    x = np.linspace(-1.7, 1.9, 8)[:, None]
+    truth, sizes = MIXTURE.solution(x, 0.05, 10.0), [121, 241, 481]
+    errors = [
+        np.abs(sampler(x, MIXTURE, levels.flip(smooth(n)), None, **options) - truth).max()
+        for n in sizes
+    ]
+    found = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert found == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [(s.seeds_2, {}), (s.dpm_solver_single, {"eta": 1.0}), (s.dpm_fast, {"eta": 1.0}),
+     (s.dpm_2, {"churn": 3.0}), (s.euler_churn, {"churn": 3.0}), (s.dpmpp_sde, {})],
+    ids=identity,
+)  # fmt: skip
+def test_noise_does_not_lead_upwards(sampler, options):
+    with pytest.raises(ValueError, match="rises"):
+        pydiffcore.trace(sampler, levels.flip(smooth(5)), **options)
