@@ -76,7 +76,10 @@ class Levels:
         if self.rising and np.any(np.diff(self.sigma) < 0.0):
             raise ValueError(f"{self.name} rises: of the samplers, restart takes such levels")
         if self.rising and not upwards:
-            raise ValueError(f"{self.name} rises: euler, heun and lms follow the ODE upwards")
+            raise ValueError(
+                f"{self.name} rises; of the samplers, euler, heun, lms and the one-step methods "
+                "without noise follow the ODE upwards"
+            )
         yield from pairwise(self.sigma.tolist())
 
     def jumps(self) -> Iterator[tuple[float, float]]:
