@@ -52,7 +52,7 @@ def heun(
 
     """
     not_negative(churn=churn, s_noise=s_noise, step_scale=step_scale)
-    for sigma, sigma_next in levels.steps(upwards=churn == 0):
+    for sigma, sigma_next in levels.steps(upwards=churn == 0 and step_scale == 1):
         raise_by = gamma(sigma, levels, churn, s_min, s_max)
         x, sigma_hat = raised(x, noise, sigma, raise_by, s_noise)
         x = heun_step(x, denoise, sigma_hat, sigma_next, step_scale)
