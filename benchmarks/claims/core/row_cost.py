@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the time of a row goes: host, elements, noise, memory.  It explains the rows that fall short.
+"""Where the time of a row goes: host, elements, noise, memory; why some rows fall short.
 
 One thread.  "host" and "element" are the intercept and the slope of time against size from 256 to
 16,384 elements, beside those of the in-place eager form: their ratio is what size tends to, so a
