@@ -2,7 +2,15 @@
 """Every scheduler by diffusers' name."""
 
 from pydiffcore.adapters.diffusers.family import Family
-from pydiffcore.adapters.diffusers.routes import consistency, euler, pndm, sde_ve, stages, table
+from pydiffcore.adapters.diffusers.routes import (
+    consistency,
+    euler,
+    lms,
+    pndm,
+    sde_ve,
+    stages,
+    table,
+)
 
 __all__ = ["FAMILIES"]
 
@@ -10,6 +18,7 @@ FAMILIES: dict[str, Family] = {
     **table.FAMILIES,
     **euler.FAMILIES,
     **stages.FAMILIES,
+    **lms.FAMILIES,
     **pndm.FAMILIES,
     **consistency.FAMILIES,
     **sde_ve.FAMILIES,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
+from pydiffcore.adapters.diffusers.place import element, position
 from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.run import Run
 from pydiffcore.adapters.diffusers.threads import Threads
@@ -110,7 +111,7 @@ class Fused:
         if self._begin_index is not None:
             return self._begin_index
         schedule = self.timesteps
-        place = _element(timestep, schedule)
+        place = element(timestep, schedule)
         if place == 0:  # whichever other timesteps are equal to it
             return 0
         if isinstance(timestep, Tensor):
@@ -214,7 +215,7 @@ class Fused:
     def _place(self, timestep: Any, values: dict[str, Any]) -> int:
         """Return the index of the step, -1 for a time that is not in the schedule."""
         if self.family.by_time:
-            return _position(timestep, values)
+            return position(timestep, values)
         index, last = values["_step_index"], len(values["timesteps"])
         if self.family.wraps:
             last = len(values["timesteps"]) ** 2
@@ -300,28 +301,3 @@ class Fused:
             second = a * sample + b * second
             second = second if z is None or s == 0.0 else second + s * z[0]
         return self._output(result, second) if options["return_dict"] else (result, second)
-
-
-def _element(timestep: Any, schedule: Tensor) -> int:
-    """Return which element of the schedule a timestep is, by its address, or -1.
-
-    Reading the value of a timestep on a device would wait for it.
-    """
-    if isinstance(timestep, Tensor) and timestep.dtype == schedule.dtype:
-        place, rest = divmod(timestep.data_ptr() - schedule.data_ptr(), schedule.element_size())
-        if rest == 0 and 0 <= place < len(schedule) and timestep.numel() == 1:
-            return int(place)
-    return -1
-
-
-def _position(timestep: Any, values: dict[str, Any]) -> int:
-    """Return where a timestep stands in the schedule, -1 where it does not."""
-    schedule = values["timesteps"]
-    place = _element(timestep, schedule)
-    if place >= 0:
-        return place
-    places = values.get("_places")
-    if places is None or places[0] is not schedule:
-        places = values["_places"] = (schedule, {t: i for i, t in enumerate(schedule.tolist())})
-    found: int = places[1].get(timestep.item() if isinstance(timestep, Tensor) else timestep, -1)
-    return found

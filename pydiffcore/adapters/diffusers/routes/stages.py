@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heun, DPM-2 and its ancestral form, of two calls per step, and linear multistep.
+"""Heun, DPM-2 and its ancestral form: two calls per step.
 
 The schedules list each call: t_0, t_1, t_1, t_2, t_2, … for Heun, a time in between for DPM-2.
 A run may begin at any call, which is then the first of a step.
@@ -29,7 +29,6 @@ from pydiffcore.adapters.diffusers.routes.sigma import (
     recipe_of,
     sigma_table,
 )
-from pydiffcore.samplers.lms import adams_bashforth
 
 __all__ = ["FAMILIES"]
 
@@ -232,54 +231,6 @@ def dpm_2_ancestral_scale(s: Any, index: int) -> float:
     return float((sigma.item() ** 2 + 1) ** -0.5)
 
 
-# ------------------------------------------------------------------------------- linear multistep
-
-
-def lms(
-    x: Any, denoise: Any, levels: Any, noise: Any, *, table: Sequence[float], begin: int, order: int
-) -> Any:
-    """Adams–Bashforth in σ, pydiffcore.samplers.lms from the first step on.
-
-    A run that begins later takes the coefficients of the order that its place in the whole
-    schedule would have, for the slopes that it has.
-    """
-    slopes: list[Any] = []
-    for i, (sigma, sigma_next) in enumerate(levels.steps(), start=begin):
-        slopes = [(x - denoise(x, sigma)) / sigma, *slopes][:order]
-        nodes = np.array(table[max(i + 1 - order, 0) : i + 1][::-1])
-        for c, d in zip(adams_bashforth(nodes, sigma, sigma_next), slopes, strict=False):
-            x = x + float(c) * d
-    return x
-
-
-def lms_setup(s: Any) -> dict[str, Any]:
-    made = sigma_table(s)
-    s.alphas_cumprod = made["alphas_cumprod"]
-    return {
-        **made,
-        **lms_schedule(s, s.config.num_train_timesteps),
-        "use_karras_sigmas": s.config.use_karras_sigmas,
-        "derivatives": [],
-        "is_scale_input_called": False,
-    }
-
-
-def lms_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
-    at, between, table = levels(s, num_inference_steps)
-    at, between = curve(s, at, between, table, num_inference_steps)
-    return {
-        "num_inference_steps": num_inference_steps,
-        "sigmas": ended(between),
-        "timesteps": placed(at, torch.float32),
-    }
-
-
-def lms_recipe(s: Any, begin: int, options: Options) -> Recipe:
-    sigma = s.sigmas.tolist()
-    rows = {"table": tuple(sigma), "begin": begin, "order": options["order"]}
-    return recipe_of(s, lms, sigma[begin:], rows, begin)
-
-
 COMMON: dict[str, Any] = {"early": True, "noising": sigma_noising}
 FAMILIES = {
     "HeunDiscreteScheduler": Family(
@@ -313,16 +264,6 @@ FAMILIES = {
         draws=lambda s, index, t, options: not first_of_step(s, index),
         local=("log_sigmas", *BETWEEN),
         output="KDPM2AncestralDiscreteSchedulerOutput",
-        **COMMON,
-    ),
-    "LMSDiscreteScheduler": Family(
-        setup=lms_setup,
-        schedule=lms_schedule,
-        recipe=lms_recipe,
-        input_scale=input_scale,
-        options=("order",),
-        local=("derivatives",),
-        output="LMSDiscreteSchedulerOutput",
         **COMMON,
     ),
 }

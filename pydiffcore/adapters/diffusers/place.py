@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a timestep stands in a schedule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["element", "position"]
+
+
+def element(timestep: Any, schedule: Tensor) -> int:
+    """Return which element of the schedule a timestep is, by its address, or -1.
+
+    Reading the value of a timestep on a device would wait for it.
+    """
+    if isinstance(timestep, Tensor) and timestep.dtype == schedule.dtype:
+        place, rest = divmod(timestep.data_ptr() - schedule.data_ptr(), schedule.element_size())
+        if rest == 0 and 0 <= place < len(schedule) and timestep.numel() == 1:
+            return int(place)
+    return -1
+
+
+def position(timestep: Any, values: dict[str, Any]) -> int:
+    """Return where a timestep stands in the schedule, -1 where it does not."""
+    schedule = values["timesteps"]
+    place = element(timestep, schedule)
+    if place >= 0:
+        return place
+    places = values.get("_places")
+    if places is None or places[0] is not schedule:
+        places = values["_places"] = (schedule, {t: i for i, t in enumerate(schedule.tolist())})
+    found: int = places[1].get(timestep.item() if isinstance(timestep, Tensor) else timestep, -1)
+    return found
