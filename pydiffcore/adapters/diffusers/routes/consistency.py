@@ -111,7 +111,7 @@ def tcd_step(bar: Any, before: Any, lower: Any, noisy: bool) -> Step:
         return Step(share, D, 0.0, 0.0, second)
     ratio = before / lower
     up = math.sqrt(ratio)
-    added = math.sqrt(max(float(np.float32(1) - ratio), 0.0))
+    added = math.sqrt(max(float(type(ratio)(1) - ratio), 0.0))
     return Step(up * share, up * D, 0.0, added, second)
 
 

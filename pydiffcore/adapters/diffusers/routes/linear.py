@@ -55,8 +55,8 @@ def root(bar: Any) -> float:
     return 1.0 / math.hypot(1.0, level(bar))
 
 
-def bars(s: Any) -> NDArray[np.float32]:
-    """Return the scheduler's ᾱ as float32 on the host."""
+def bars(s: Any) -> NDArray[Any]:
+    """Return the scheduler's ᾱ on the host, float32 unless the user has made it wider."""
     return np.asarray(s.alphas_cumprod.cpu().numpy())
 
 

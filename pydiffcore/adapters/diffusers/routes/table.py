@@ -24,7 +24,6 @@ from pydiffcore.adapters.diffusers.routes.linear import Step, bars, level, root,
 __all__ = ["FAMILIES", "all_timesteps", "at_most_trained"]
 
 Options = Mapping[str, Any]
-ONE = np.float32(1)
 
 
 def all_timesteps(n: int) -> Tensor:
@@ -67,7 +66,8 @@ def ddim_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
 
 def ddim_variance(bar: Any, before: Any) -> float:
     """(1 − ᾱ')/(1 − ᾱ) (1 − ᾱ/ᾱ'), the posterior's."""
-    return max(float((ONE - before) / (ONE - bar) * (ONE - bar / before)), 0.0)
+    one = type(bar)(1)
+    return max(float((one - before) / (one - bar) * (one - bar / before)), 0.0)
 
 
 def ddim_step(bar: Any, before: Any, eta: float, clipped: bool) -> Step:
@@ -85,7 +85,7 @@ def ddim_step(bar: Any, before: Any, eta: float, clipped: bool) -> Step:
 
 def ddim_recipe(s: Any, at: Sequence[int], options: Options) -> Recipe:
     table, stride = bars(s), s.config.num_train_timesteps // s.num_inference_steps
-    final = np.float32(s.final_alpha_cumprod.item())
+    final = table.dtype.type(s.final_alpha_cumprod.item())
     before = [table[t - stride] if t >= stride else final for t in at]
     eta, clipped = float(options["eta"]), bool(options["use_clipped_model_output"])
     steps = [ddim_step(table[t], p, eta, clipped) for t, p in zip(at, before, strict=True)]
@@ -139,16 +139,15 @@ def ddpm_neighbours(s: Any, t: int) -> tuple[Any, Any]:
     """Return ᾱ at a timestep and at the one after it in the schedule, 1 after the last."""
     before = int(s.previous_timestep(t))
     table = bars(s)
-    return table[t], table[before] if before >= 0 else ONE
+    return table[t], table[before] if before >= 0 else table.dtype.type(1)
 
 
 def ddpm_posterior(bar: Any, before: Any) -> tuple[float, float, float, float]:
     """Weights of X and D in the posterior's mean, its variance β̃, and β: Ho et al. 2020, eq. 7."""
-    ratio = bar / before
-    beta = ONE - ratio
-    share = (ONE - before) / (ONE - bar)
+    one, ratio = type(bar)(1), bar / before
+    beta, share = one - ratio, (one - before) / (one - bar)
     of_x = math.sqrt(ratio) * float(share)
-    of_D = math.sqrt(before) * float(beta) / float(ONE - bar)
+    of_D = math.sqrt(before) * float(beta) / float(one - bar)
     return of_x, of_D, max(float(share * beta), 1e-20), float(beta)
 
 
