@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
+from pydiffcore.adapters.diffusers.pair import Pair
 from pydiffcore.adapters.diffusers.place import element, position
 from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.run import Run
@@ -295,9 +296,15 @@ class Fused:
     ) -> Any:  # fmt: skip
         if not self.family.second:
             return self._output(result) if options["return_dict"] else (result,)
-        second = run.denoised(sample, F, call) if D is None else D
-        if run.recipe.second is not None:
+
+        def second() -> Tensor:
+            other = run.denoised(sample, F, call) if D is None else D
+            if run.recipe.second is None:
+                return other
             a, b, s = run.recipe.second[call]
-            second = a * sample + b * second
-            second = second if z is None or s == 0.0 else second + s * z[0]
-        return self._output(result, second) if options["return_dict"] else (result, second)
+            other = b * other if a == 0.0 else a * sample + b * other
+            return other if z is None or s == 0.0 else other + s * z[0]
+
+        if options["return_dict"]:
+            return self._output(result, second())
+        return (result, second()) if result.requires_grad else Pair(result, second, (sample, F))
