@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every scheduler class on a product of its options beside the diffusers that is installed.
 
-    python -m benchmarks.claims.zoo.diffusers_matrix [CLASS ...]
+python -m benchmarks.claims.zoo.diffusers_matrix [CLASS ...]
 """
 
 from __future__ import annotations
