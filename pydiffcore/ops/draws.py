@@ -42,6 +42,8 @@ class Draws:
 
     def scale(self, streams: list[int], variance: Tensor | None) -> Tensor | None:
         """Return factors [len(streams), B, *shape] of a row's draws, or None: all are 1."""
+        if not self.plan.learned_variance or not streams:
+            return None
         learned = self.plan.spread[streams]
         if not learned.any():
             return None

@@ -129,7 +129,7 @@ class Runner:
         self._row = 0
         if self.native and (x is None or not x.requires_grad):
             if x is not None:
-                self._state[0] = x
+                self.result.copy_(x)
             noise, _ = self._noise_row(0)  # kept until the row has read it
             self._report(self._advance(0, 0, 0, address(noise)), None)
             self._row, self._version = 1, self._state._version
