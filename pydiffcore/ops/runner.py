@@ -87,7 +87,7 @@ class Runner:
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
         self._draws = Draws(plan, self.shape, self.device, dtype, noise)
         self.native = _pick_backend(backend, plan, self.device)
-        self._own_noise = self._draws.in_kernel
+        self._plain = False  # a native run with the kernel's own noise: nothing to prepare
         self._unit_noise: bool | None = None
         self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
         self._advance: Callable[..., int] = _not_started
@@ -133,8 +133,9 @@ class Runner:
             noise, _ = self._noise_row(0)  # kept until the row has read it
             self._report(self._advance(0, 0, 0, address(noise)), None)
             self._row, self._version = 1, self._state._version
+            self._plain = self._draws.in_kernel
             return self._input
-        self._reference = self._make_reference(x)
+        self._reference, self._plain = self._make_reference(x), False
         return self._advance_reference(None, None, None)
 
     def advance(
@@ -165,9 +166,8 @@ class Runner:
             and F.is_contiguous()
             and not F.requires_grad
             and F.device == self.device
-            and self._reference is None
-            and self._own_noise
-            and self._state._version == self._version
+            and self._plain
+            and (not self._shares_input or self._state._version == self._version)
         ):
             status = self._advance(row, F.data_ptr(), 0, 0)
             if status == 0:
@@ -197,7 +197,7 @@ class Runner:
             variance = operand(variance, "variance, the network's v,", *at)
         grad = any(y is not None and y.requires_grad for y in (F, F_uncond, variance))
         if self._reference is None and (grad or not self.native):
-            self._reference = self._make_reference(None)
+            self._reference, self._plain = self._make_reference(None), False
         if self._reference is not None:
             return self._advance_reference(F, F_uncond, variance)
         noise, scale = self._noise_row(self._row, variance)
