@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The core's bars of speed for dpmpp_3m, unipc, dpmpp_sde and churned heun, float32.
+
+One figure against the matching peer, one against the best of three hand-written eager forms, one
+against ``torch.compile(fullgraph=True)``; median ratios of interleaved rounds within one run, the
+same network outputs for all.  The peers of dpmpp_3m and unipc are diffusers' ``step`` alone; those
+of dpmpp_sde and of Heun with churn, which diffusers lacks, are k-diffusion's functions on a model
+that returns a tensor at once, with ``torch.randn_like`` as noise.  diffusers' own dpmpp_sde draws
+from a Brownian tree and is published beside it.  Every second row of Heun draws, every row of
+dpmpp_sde; the first has the bars of a stochastic row too.
+
+Rows without noise move 20 bytes per element (unipc, with its corrector, and dpmpp_3m 28) where the
+eager forms move 52 to 96: beyond cache that ratio is what there is to gain.
+"""
+
+import torch._inductor.config as inductor
+
+from benchmarks import steps, zoo_steps
+from benchmarks.claims.claim import Figure, main
+from benchmarks.interleaved import ratios, seconds
+
+
+def peer_bar(method, size, threads):
+    if size == steps.SIZES[0]:
+        return ">= 40" if method in ("dpmpp_3m", "unipc") else ">= 20"
+    if method in ("dpmpp_3m", "unipc"):
+        return ">= 10"
+    return ">= 6" if threads == 1 else ">= 9"
+
+
+def against_peers(method, size, n):
+    loops = {"ours": zoo_steps.ours(method, size, n), **zoo_steps.peers(method, size, n)}
+    r = ratios(seconds(loops, budget=1.5), "ours")
+    first, *others = (name for name in r if name != "ours")
+    return r[first], ", ".join([first, *(f"{name} {r[name]:.1f}×" for name in others)])
+
+
+def against_eager(method, size, n):
+    loops = {"ours": zoo_steps.ours(method, size, n)}
+    forms = {form: zoo_steps.by_hand(form, method, size, n) for form in zoo_steps.FORMS}
+    r = ratios(seconds(loops | forms, budget=1.5), "ours")
+    best = min(forms, key=r.__getitem__)
+    return r[best], f"best form: {best}"
+
+
+def against_compiled(method, size, n):
+    inductor.fallback_random = method in zoo_steps.STOCHASTIC
+    loops = {
+        "ours": zoo_steps.ours(method, size, n),
+        "compiled": zoo_steps.by_hand("compiled", method, size, n),
+    }
+    return ratios(seconds(loops, budget=1.0), "ours")["compiled"], ""
+
+
+def measure():
+    for what, method, size, n, threads in steps.every_case(zoo_steps.METHODS):
+        value, note = against_peers(method, size, n)
+        yield Figure(f"{what}: peer", value, peer_bar(method, size, threads), "×", note)
+        value, note = against_eager(method, size, n)
+        yield Figure(f"{what}: eager", value, ">= 4", "×", note)
+        compiled = ">= 2"
+        if method in zoo_steps.STOCHASTIC:
+            compiled = ">= 4" if threads == 1 else ">= 8"
+        value, note = against_compiled(method, size, n)
+        yield Figure(f"{what}: compiled", value, compiled, "×", note)
+
+
+if __name__ == "__main__":
+    main(measure)
