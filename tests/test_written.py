@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows that the benchmarks write out in torch do the work of the rows that they stand beside."""
+"""Rows that the benchmarks write out in torch do the work of the rows that they stand beside."""
 
 import sys
 from pathlib import Path
