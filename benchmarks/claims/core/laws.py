@@ -35,7 +35,7 @@ def levels_for(case, n):
 
 def measure():
     for case in STOCHASTIC:
-        if "s_noise" in case.options:
+        if {"s_noise", "step_scale"} & case.options.keys():
             continue  # misses the marginal by nature; its closed form is tested
         sigmas = levels_for(case, 300)
         options = dict(case.options)
