@@ -25,6 +25,11 @@ TABLES = (
     "sigmas_down", "alpha_t", "sigma_t", "lambda_t", "discrete_sigmas", "betas", "alphas",
 )  # fmt: skip
 
+ROUNDED = (
+    "DPMSolverMultistepScheduler", "DPMSolverSinglestepScheduler", "UniPCMultistepScheduler",
+    "DEISMultistepScheduler", "SASolverScheduler",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Case:
@@ -114,7 +119,9 @@ def start(scheduler, case, dtype=torch.float32):
     """Set timesteps; return the first state and the timesteps to run."""
     scheduler.set_timesteps(**case.timesteps)
     x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)).to(dtype)
-    if case.begin and hasattr(scheduler, "set_begin_index"):
+    doubled = len(set(scheduler.timesteps[:2].tolist())) == 1 < len(scheduler.timesteps)
+    # where rounding makes the first two timesteps one, diffusers' own begins at the second
+    if (case.begin or (doubled and case.name in ROUNDED)) and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(case.begin)
     return x * float(scheduler.init_noise_sigma), scheduler.timesteps[case.begin :]
 
@@ -188,7 +195,8 @@ class Errors:
 
 def made(module, case):
     """Construct a scheduler of diffusers or of ours."""
-    return getattr(module, case.name)(**case.config)
+    with quiet():
+        return getattr(module, case.name)(**case.config)
 
 
 def worst(found, expected, scales):

@@ -15,8 +15,11 @@ import torch
 from benchmarks.claims.claim import Figure, main
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
+import parity_axes
+import parity_axes_dpm
 from parity import compare
-from parity_axes import AXES
+
+AXES = [*parity_axes.AXES, *parity_axes_dpm.AXES]
 
 BAR = 1e-5
 

@@ -57,6 +57,7 @@ class Family:
         anywhere: a run may begin at a time that is not in the schedule: it begins at the start.
         step, aliases: names of the method that steps.
         members: further members of the class.
+        float32_noise: noise is drawn in float32 whatever the network's dtype.
         wraps: steps go on after the last one, on a recipe that has more rows than timesteps.
 
     """
@@ -78,6 +79,7 @@ class Family:
     output: str = ""
     second: str = "pred_original_sample"
     local: tuple[str, ...] = ()
+    float32_noise: bool = False
     wraps: bool = False
     anywhere: bool = False
     step: str = "step"

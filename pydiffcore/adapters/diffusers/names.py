@@ -4,6 +4,7 @@
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.routes import (
     consistency,
+    dpm_multi,
     euler,
     lms,
     pndm,
@@ -22,4 +23,5 @@ FAMILIES: dict[str, Family] = {
     **pndm.FAMILIES,
     **consistency.FAMILIES,
     **sde_ve.FAMILIES,
+    **dpm_multi.FAMILIES,
 }

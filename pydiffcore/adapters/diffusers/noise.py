@@ -14,29 +14,27 @@ __all__ = ["drawn", "seeds_of"]
 WORD = 1 << 64
 
 
-def drawn(F: Tensor, options: Mapping[str, Any], count: int) -> Tensor:
+def drawn(
+    F: Tensor, options: Mapping[str, Any], count: int, dtype: torch.dtype | None = None
+) -> Tensor:
     """Return unit normals [count, *F.shape], from the same generators in the same order.
 
     Args:
-        F: the network's output, whose shape, dtype and device they have.
+        F: the network's output, whose shape and device they have, and dtype unless one is given.
         options: of the step: ``variance_noise`` hands them in; ``generator`` is None, one, or a
             list with one per sample.
         count: number of draws.
-
-    Raises:
-        ValueError: both a generator and variance_noise were given.
+        dtype: to draw in.
 
     """
     given, generator = options.get("variance_noise"), options.get("generator")
     if given is not None:
-        if generator is not None:
-            raise ValueError(
-                "generator and variance_noise were both given: noise comes from one of the two"
-            )
         return given[None].to(F.device)
+    at: dict[str, Any] = {"generator": generator, "device": F.device, "dtype": dtype or F.dtype}
+    if count == 1 and generator is None:
+        return torch.randn((1, *F.shape), **at)
     from diffusers.utils.torch_utils import randn_tensor
 
-    at: dict[str, Any] = {"generator": generator, "device": F.device, "dtype": F.dtype}
     if count == 1:
         return randn_tensor(F.shape, **at)[None]
     return torch.stack([randn_tensor(F.shape, **at) for _ in range(count)])

@@ -285,7 +285,7 @@ class Fused:
         wanted = self.family.draws
         if not (needed if wanted is None else wanted(self, index, timestep, options)):
             return None
-        z = drawn(F, options, max(needed, 1))
+        z = drawn(F, options, max(needed, 1), torch.float32 if self.family.float32_noise else None)
         if factor is not None:
             z = z * factor
         return z.to(run.dtype).contiguous() if needed else None

@@ -92,6 +92,19 @@ def ddim_recipe(s: Any, at: Sequence[int], options: Options) -> Recipe:
     return table_recipe(s, at, level(before[-1]), steps)
 
 
+def ddim_draws(s: Any, index: int, timestep: Any, options: Options) -> bool:
+    """Whether a step draws.
+
+    Raises:
+        ValueError: it does, and both a generator and variance_noise were given.
+
+    """
+    given = options["variance_noise"] is not None and options["generator"] is not None
+    if options["eta"] > 0 and given:
+        raise ValueError("generator and variance_noise were both given: noise comes from one")
+    return bool(options["eta"] > 0)
+
+
 # ------------------------------------------------------------------------------------------ DDPM
 
 DDPM_BETAS = (*betas.USUAL, "laplace", "sigmoid")
@@ -198,7 +211,7 @@ FAMILIES = {
         recipe=ddim_recipe,
         by_time=True,
         noising=table_noising,
-        draws=lambda s, index, t, options: options["eta"] > 0,
+        draws=ddim_draws,
         options=("eta", "use_clipped_model_output"),
         output="DDIMSchedulerOutput",
     ),

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedulers that keep α·x0 + σ·z and step in λ = log(α/σ): tables, timesteps, frames, endings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pydiffcore import process
+from pydiffcore.adapters.diffusers import spacing
+from pydiffcore.adapters.diffusers.family import VP, indices
+from pydiffcore.adapters.diffusers.recipe import Recipe
+from pydiffcore.adapters.diffusers.routes.sigma import sigma_table
+from pydiffcore.prediction import Prediction
+
+__all__ = [
+    "closest_index", "edm_levels", "flow_sigmas", "last_level", "members", "noising", "predicted",
+    "recipe_in_frame", "setup_tables", "spaced_without_end", "without_variance",
+]  # fmt: skip
+
+Array = NDArray[Any]
+FLOW = process.flow()
+
+
+# ----------------------------------------------------------------------------------- attributes
+
+
+def setup_tables(s: Any) -> dict[str, Any]:
+    """Return the tables that these schedulers have from their construction on."""
+    made = sigma_table(s)
+    bar = made["alphas_cumprod"]
+    alpha, sigma = torch.sqrt(bar), torch.sqrt(1 - bar)
+    at = np.linspace(0, len(bar) - 1, len(bar), dtype=np.float32)[::-1].copy()
+    return {
+        **made,
+        "alpha_t": alpha,
+        "sigma_t": sigma,
+        "lambda_t": torch.log(alpha) - torch.log(sigma),
+        "sigmas": ((1 - bar) / bar) ** 0.5,
+        "init_noise_sigma": 1.0,
+        "num_inference_steps": None,
+        "timesteps": torch.from_numpy(at),
+    }
+
+
+def renamed(s: Any, **choices: tuple[tuple[str, ...], Mapping[str, str]]) -> None:
+    """Replace words of other schedulers in the configuration by this one's.
+
+    Args:
+        s: the scheduler.
+        choices: of an option, its words, and by which of them another scheduler's are replaced.
+
+    Raises:
+        NotImplementedError: a word that none of them has.
+
+    """
+    for name, (words, others) in choices.items():
+        given = s.config[name]
+        if given in words:
+            continue
+        if given not in others:
+            raise NotImplementedError(
+                f"{name} is {given!r}, which {type(s).__name__} has not: expected one of {words}"
+            )
+        s.register_to_config(**{name: others[given]})
+
+
+# ------------------------------------------------------------------------------------- schedules
+
+
+def spaced_without_end(config: Mapping[str, Any], n: int, last: int) -> Array:
+    """Return n falling timesteps of n + 1 in 0 … last − 1, without the one that ends the run."""
+    kind = config["timestep_spacing"]
+    if kind == "linspace":
+        return np.linspace(0, last - 1, n + 1).round()[::-1][:-1].copy().astype(np.int64)
+    if kind == "leading":
+        ratio = last // (n + 1)
+        at = (np.arange(0, n + 1) * ratio).round()[::-1][:-1].copy().astype(np.int64)
+        return np.asarray(at + config["steps_offset"])
+    if kind == "trailing":
+        ratio = config["num_train_timesteps"] / n
+        return np.asarray(np.arange(last, 0, -ratio).round().astype(np.int64) - 1)
+    raise ValueError(f"timestep_spacing is {kind!r}, expected {spacing.SPACINGS}")
+
+
+def table_of(s: Any) -> Array:
+    """Return the levels of the whole process, rising, in the precision of the table."""
+    return spacing.sigmas_of(s.alphas_cumprod)
+
+
+def last_level(s: Any, least: float) -> float:
+    """Return the level that the last step ends at.
+
+    Raises:
+        ValueError: final_sigmas_type is neither of the two.
+
+    """
+    kind = s.config.final_sigmas_type
+    if kind not in ("zero", "sigma_min"):
+        raise ValueError(f"final_sigmas_type is {kind!r}, expected 'zero' or 'sigma_min'")
+    return 0.0 if kind == "zero" else least
+
+
+def flow_sigmas(sigmas: Array, shift: float) -> Array:
+    """Shift·σ/(1 + (shift − 1)σ): Esser et al. 2024 (arXiv 2403.03206), eq. 23."""
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def closest_index(s: Any, timestep: Any, schedule_timesteps: Tensor | None = None) -> int:
+    """Return where a timestep stands, the second of equal ones, the last place for another one."""
+    schedule = s.timesteps if schedule_timesteps is None else schedule_timesteps
+    found = (schedule == timestep).nonzero()
+    if not len(found):
+        return len(s.timesteps) - 1
+    return int(found[1 if len(found) > 1 else 0].item())
+
+
+# ---------------------------------------------------------------------------------------- frames
+
+
+def is_flow(s: Any) -> bool:
+    """Whether the state is (1 − σ)·x0 + σ·z."""
+    return bool(s.config.get("use_flow_sigmas"))
+
+
+def alpha_and_sigma(s: Any, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """α and σ_t of the scheduler's own sigmas."""
+    if is_flow(s):
+        return 1 - sigma, sigma
+    alpha = 1 / ((sigma**2 + 1) ** 0.5)
+    return alpha, sigma * alpha
+
+
+def noising(s: Any, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """α and σ_t of add_noise."""
+    sigma = s.sigmas.to(device=like.device, dtype=like.dtype)
+    return alpha_and_sigma(s, sigma[indices(s, timesteps, like.device)])
+
+
+@cache
+def predicted(kind: str, flow: bool) -> Prediction:
+    """What the network's output means: D from the caller's state α·x and F."""
+
+    def coefficients(sigma: Any) -> Any:
+        sigma = np.asarray(sigma, np.float64)
+        alpha = 1 / (1 + sigma) if flow else 1 / np.hypot(1, sigma)
+        c_skip, c_out = {
+            "epsilon": (np.ones_like(sigma), -sigma),
+            "sample": (np.zeros_like(sigma), np.ones_like(sigma)),
+            "v_prediction": (alpha**2, -alpha * sigma),
+            "flow_prediction": (alpha, -alpha * sigma if flow else -sigma),
+        }[kind]
+        return c_skip, c_out, alpha, np.zeros_like(sigma)
+
+    return Prediction(f"{kind}({'flow' if flow else 'vp'})", coefficients)
+
+
+def edm_levels(s: Any, begin: int) -> tuple[float, ...]:
+    """Return the EDM levels of the steps from an index on; a flow's σ/(1 − σ)."""
+    sigma = s.sigmas[begin:].double().cpu().numpy()
+    return tuple((sigma / (1 - sigma) if is_flow(s) else sigma).tolist())
+
+
+def recipe_in_frame(s: Any, begin: int, sampler: Callable[..., Any], **options: Any) -> Recipe:
+    """Return the recipe of a run from an index on, in the scheduler's frame."""
+    return Recipe(
+        sampler,
+        edm_levels(s, begin),
+        predicted(s.config.prediction_type, is_flow(s)),
+        frame=FLOW if is_flow(s) else VP,
+        clip=(-1.0, 1.0) if s.config.thresholding else None,
+        options=tuple(options.items()),
+        labels=tuple(float(t) for t in s.timesteps.tolist()[begin:]),
+    )
+
+
+def without_variance(
+    s: Any, output: Tensor, sample: Tensor, timestep: Any
+) -> tuple[Tensor, Tensor | None]:
+    """Return the predicted noise of a network that also learned a variance, and no factor."""
+    learned = s.config.get("variance_type") in ("learned", "learned_range")
+    learned &= s.config.prediction_type == "epsilon"
+    return (output[:, : sample.shape[1]] if learned else output), None
+
+
+def orders_of(n: int, order: int, *, first_at_end: bool, lower_at_end: bool) -> Sequence[int]:
+    """Return the order of each of n steps: 1, 2, … while history is short, and down at the end."""
+    found = [min(i + 1, order) for i in range(n)]
+    if lower_at_end:
+        found = [min(k, n - i) for i, k in enumerate(found)]
+    return [*found[:-1], 1] if first_at_end and found else found
+
+
+members: dict[str, Any] = {"index_for_timestep": closest_index}
