@@ -27,6 +27,7 @@ NAMES = [
     "LMSDiscreteScheduler",
     "PNDMScheduler",
     "TCDScheduler",
+    "UniPCMultistepScheduler",
 ]
 
 

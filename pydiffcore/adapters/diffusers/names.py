@@ -11,6 +11,7 @@ from pydiffcore.adapters.diffusers.routes import (
     sde_ve,
     stages,
     table,
+    unipc,
 )
 
 __all__ = ["FAMILIES"]
@@ -24,4 +25,5 @@ FAMILIES: dict[str, Family] = {
     **consistency.FAMILIES,
     **sde_ve.FAMILIES,
     **dpm_multi.FAMILIES,
+    **unipc.FAMILIES,
 }

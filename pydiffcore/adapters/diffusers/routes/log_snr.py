@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,8 @@ from pydiffcore.prediction import Prediction
 
 __all__ = [
     "closest_index", "edm_levels", "flow_sigmas", "last_level", "members", "noising", "predicted",
-    "recipe_in_frame", "setup_tables", "spaced_without_end", "without_variance",
+    "recipe_in_frame", "renamed", "setup_tables", "spaced_without_end", "unclipped",
+    "without_variance",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -178,6 +180,11 @@ def recipe_in_frame(s: Any, begin: int, sampler: Callable[..., Any], **options: 
         options=tuple(options.items()),
         labels=tuple(float(t) for t in s.timesteps.tolist()[begin:]),
     )
+
+
+def unclipped(recipe: Recipe) -> Recipe:
+    """Return a recipe whose D is used as it is."""
+    return replace(recipe, clip=None)
 
 
 def without_variance(
