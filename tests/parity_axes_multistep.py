@@ -3,7 +3,7 @@
 
 import numpy as np
 from parity import Axes
-from parity_axes import BOTH, KINDS, N10, N33, TRAINED, USUAL, curved
+from parity_axes import BETAS, BOTH, KINDS, N10, N33, TRAINED, USUAL, curved
 
 UNIPC = "UniPCMultistepScheduler"
 ENDS = ["zero", "sigma_min"]
@@ -87,4 +87,40 @@ UNI = [
     ),
     Axes(UNIPC, {"trained_betas": TRAINED, "num_train_timesteps": [100]}, [N10]),
 ]
-AXES = UNI
+DEIS = [
+    *curved(
+        "DEISMultistepScheduler",
+        {**USUAL, "beta_schedule": BETAS[:2], "solver_order": [1, 2, 3]},
+        [N10, N33],
+    ),
+    # use_beta_sigmas puts cosine's first levels so near to each other that the third-order
+    # coefficients, as diffusers computes them, have no digit left even in float64
+    *curved(
+        "DEISMultistepScheduler",
+        {**USUAL, "beta_schedule": BETAS[2:], "solver_order": [1, 2]},
+        [N10, N33],
+    ),
+    Axes(
+        "DEISMultistepScheduler",
+        {**BASE, "prediction_type": KINDS, "lower_order_final": BOTH, "solver_order": [2, 3]},
+        [N10, N33],
+        begin=[0, 4],
+    ),
+    Axes(
+        "DEISMultistepScheduler",
+        {
+            "use_flow_sigmas": [True],
+            "flow_shift": [1.0, 3.0],
+            "prediction_type": [*KINDS, "flow_prediction"],
+            "solver_order": [2, 3],
+        },
+        [N10],
+    ),
+    Axes(
+        "DEISMultistepScheduler",
+        {"thresholding": [True], "sample_max_value": [1.0, 2.0], "prediction_type": KINDS},
+        [N10],
+    ),
+    Axes("DEISMultistepScheduler", {"trained_betas": TRAINED, "num_train_timesteps": [100]}, [N10]),
+]
+AXES = [*UNI, *DEIS]

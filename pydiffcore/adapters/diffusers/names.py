@@ -4,6 +4,7 @@
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.routes import (
     consistency,
+    deis,
     dpm_multi,
     euler,
     lms,
@@ -26,4 +27,5 @@ FAMILIES: dict[str, Family] = {
     **sde_ve.FAMILIES,
     **dpm_multi.FAMILIES,
     **unipc.FAMILIES,
+    **deis.FAMILIES,
 }

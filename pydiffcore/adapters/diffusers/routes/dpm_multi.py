@@ -111,10 +111,7 @@ def curved(s: Any, n: int) -> tuple[Any, Any] | None:
 def multi_schedule(
     s: Any, num_inference_steps: int | None, mu: float | None = None, timesteps: Any = None
 ) -> dict[str, Any]:
-    if mu is not None:
-        if not (s.config.use_dynamic_shifting and s.config.time_shift_type == "exponential"):
-            raise AssertionError("mu was given, but use_dynamic_shifting is not set")
-        s.config.flow_shift = np.exp(mu)
+    log_snr.shift_by(s, mu)
     if (num_inference_steps is None) == (timesteps is None):
         raise ValueError("expected exactly one of num_inference_steps and timesteps")
     if num_inference_steps is None:
@@ -127,16 +124,13 @@ def multi_schedule(
     if found is not None:
         at, sigmas = found
     elif s.config.use_flow_sigmas:
-        N = s.config.num_train_timesteps
-        rising = 1.0 - np.linspace(1, 1 / N, n + 1)
-        sigmas = np.flip(log_snr.flow_sigmas(rising, s.config.flow_shift))[:-1].copy()
-        at = sigmas * N
+        sigmas = log_snr.flow_times(s, n)
+        at = sigmas * s.config.num_train_timesteps
     else:
         sigmas = np.interp(at, np.arange(len(table)), table)
     last = log_snr.last_level(s, float(table[0]))
     return {
-        "sigmas": torch.from_numpy(np.append(sigmas, last).astype(np.float32)),
-        "timesteps": torch.from_numpy(np.array(at)).to(torch.int64),
+        **log_snr.timetable(at, sigmas, last),
         "num_inference_steps": len(at),
         "model_outputs": [None] * s.config.solver_order,
         "lower_order_nums": 0,

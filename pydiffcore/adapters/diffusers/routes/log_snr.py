@@ -21,9 +21,9 @@ from pydiffcore.adapters.diffusers.routes.sigma import sigma_table
 from pydiffcore.prediction import Prediction
 
 __all__ = [
-    "closest_index", "edm_levels", "flow_sigmas", "last_level", "members", "noising", "predicted",
-    "recipe_in_frame", "renamed", "setup_tables", "spaced_without_end", "unclipped",
-    "without_variance",
+    "closest_index", "edm_levels", "flow_sigmas", "flow_times", "last_level", "members", "noising",
+    "orders_of", "predicted", "recipe_in_frame", "renamed", "schedule", "setup_tables", "shift_by",
+    "spaced_without_end", "timetable", "unclipped", "without_variance",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -112,6 +112,57 @@ def last_level(s: Any, least: float) -> float:
 def flow_sigmas(sigmas: Array, shift: float) -> Array:
     """Shift·σ/(1 + (shift − 1)σ): Esser et al. 2024 (arXiv 2403.03206), eq. 23."""
     return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def flow_times(s: Any, n: int) -> Array:
+    """Return n falling flow times, shifted, of n + 1 between 1 − 1/N and 0 without the last."""
+    rising = 1.0 - np.linspace(1, 1 / s.config.num_train_timesteps, n + 1)
+    return np.flip(flow_sigmas(rising, s.config.flow_shift))[:-1].copy()
+
+
+def shift_by(s: Any, mu: float | None) -> None:
+    """Take exp(mu) for the configuration's shift of flow times.
+
+    Raises:
+        AssertionError: the configuration has no dynamic shift.
+
+    """
+    if mu is not None:
+        if not (s.config.use_dynamic_shifting and s.config.time_shift_type == "exponential"):
+            raise AssertionError("mu was given, but use_dynamic_shifting is not set")
+        s.config.flow_shift = np.exp(mu)
+
+
+def schedule(s: Any, n: int, curve_at: Callable[[Array], Array] = np.round) -> dict[str, Tensor]:
+    """Return timesteps and sigmas that end at the last level above 0, or at 0 if so configured.
+
+    Args:
+        s: the scheduler.
+        n: number of steps.
+        curve_at: rounding of a Karras curve's timesteps.
+
+    """
+    config, table = s.config, table_of(s)
+    at = spaced_without_end(config, n, config.num_train_timesteps)
+    curve = spacing.transformed(config, table[::-1], n)
+    if curve is not None:
+        levels, at = curve, spacing.sigma_to_t(curve, np.log(table))
+        at = curve_at(at) if config.use_karras_sigmas else at
+    elif is_flow(s):
+        levels = flow_times(s, n)
+        at = levels * config.num_train_timesteps
+    else:
+        levels = np.interp(at, np.arange(len(table)), table)
+    own = curve is not None or is_flow(s)
+    return timetable(at, levels, levels[-1] if own else table[0])
+
+
+def timetable(at: Any, levels: Any, last: float) -> dict[str, Tensor]:
+    """Return timesteps as whole numbers, and the levels with the last one."""
+    return {
+        "sigmas": torch.from_numpy(np.append(levels, last).astype(np.float32)),
+        "timesteps": torch.from_numpy(np.array(at)).to(torch.int64),
+    }
 
 
 def closest_index(s: Any, timestep: Any, schedule_timesteps: Tensor | None = None) -> int:

@@ -85,10 +85,7 @@ def whole_schedule(
         levels = np.interp(at, np.arange(len(table)), table)
     own = curve is not None or config.use_flow_sigmas
     last = log_snr.last_level(s, float(levels[-1] if own else table[0]))
-    return {
-        "sigmas": torch.from_numpy(np.append(levels, last).astype(np.float32)),
-        "timesteps": torch.from_numpy(np.array(at)).to(torch.int64),
-    }
+    return log_snr.timetable(at, levels, last)
 
 
 def unipc_schedule(
