@@ -233,17 +233,19 @@ def compare(case, bar=1e-5):
             max((error(a, b, 0.0) for a, b in zip(seconds, second, strict=True)), default=0.0),
             float(((t.double() - own.double()).abs() / (1 + t.double().abs())).max()),
         )
-        return found if found.holds(bar) else judged(case, theirs, mine, found)
+        return found if found.holds(bar) else judged(case, theirs, found)
 
 
-def judged(case, theirs, mine, found):
+def judged(case, theirs, found):
     """Compare in float64, and our float32 steps with it."""
     x, steps = start(theirs, case, torch.float64)
+    mine = made(ours, case)
+    begin = start(mine, case, torch.float64)
     for name in TABLES:  # ours keeps float32 only where the tables are float32
         wide_table(mine, name)
     with widened(theirs):
         exact, second = run(theirs, case, x, steps)
-        wide, seconds = run(mine, case, *start(mine, case, torch.float64))
+        wide, seconds = run(mine, case, *begin)
         feed = [x, *exact[:-1]]
         narrow = [each.float() for each in feed]
     import diffusers

@@ -3,7 +3,7 @@
 
 import numpy as np
 from parity import Axes
-from parity_axes import BETAS, BOTH, KINDS, N10, N33, TRAINED, USUAL, curved
+from parity_axes import BOTH, KINDS, N10, N33, TRAINED, USUAL, curved
 
 UNIPC = "UniPCMultistepScheduler"
 ENDS = ["zero", "sigma_min"]
@@ -88,18 +88,7 @@ UNI = [
     Axes(UNIPC, {"trained_betas": TRAINED, "num_train_timesteps": [100]}, [N10]),
 ]
 DEIS = [
-    *curved(
-        "DEISMultistepScheduler",
-        {**USUAL, "beta_schedule": BETAS[:2], "solver_order": [1, 2, 3]},
-        [N10, N33],
-    ),
-    # use_beta_sigmas puts cosine's first levels so near to each other that the third-order
-    # coefficients, as diffusers computes them, have no digit left even in float64
-    *curved(
-        "DEISMultistepScheduler",
-        {**USUAL, "beta_schedule": BETAS[2:], "solver_order": [1, 2]},
-        [N10, N33],
-    ),
+    *curved("DEISMultistepScheduler", {**USUAL, "solver_order": [1, 2, 3]}, [N10, N33]),
     Axes(
         "DEISMultistepScheduler",
         {**BASE, "prediction_type": KINDS, "lower_order_final": BOTH, "solver_order": [2, 3]},
@@ -123,4 +112,40 @@ DEIS = [
     ),
     Axes("DEISMultistepScheduler", {"trained_betas": TRAINED, "num_train_timesteps": [100]}, [N10]),
 ]
-AXES = [*UNI, *DEIS]
+SA = [
+    *curved("SASolverScheduler", USUAL, [N10, N33]),
+    Axes(
+        "SASolverScheduler",
+        {
+            **BASE,
+            "prediction_type": KINDS,
+            "predictor_order": [1, 2, 3],
+            "corrector_order": [1, 2, 3],
+            "algorithm_type": ["data_prediction", "noise_prediction"],
+            "lower_order_final": BOTH,
+        },
+        [N10],
+        begin=[0, 4],
+    ),
+    Axes(
+        "SASolverScheduler",
+        {**BASE, "tau_func": [lambda t: 0.0, lambda t: 0.7, lambda t: float(t) / 1000]},
+        [N10],
+    ),
+    Axes(
+        "SASolverScheduler",
+        {
+            "use_flow_sigmas": [True],
+            "flow_shift": [1.0, 3.0],
+            "prediction_type": [*KINDS, "flow_prediction"],
+        },
+        [N10],
+    ),
+    Axes(
+        "SASolverScheduler",
+        {"thresholding": [True], "sample_max_value": [1.0, 2.0], "prediction_type": KINDS},
+        [N10],
+    ),
+    Axes("SASolverScheduler", {"trained_betas": TRAINED, "num_train_timesteps": [100]}, [N10]),
+]
+AXES = [*UNI, *DEIS, *SA]

@@ -87,6 +87,8 @@ def exponential_step(
     """
     if sigma_next == 0:
         return f if of == "x0" else x - rate * sigma * f
+    if sigma_next == sigma:
+        return x
     h = math.log(sigma / sigma_next)
     z = -rate * h if of == "x0" else h
     nodes = [math.log(sigma / at) / h for at, _ in others]

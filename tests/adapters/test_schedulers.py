@@ -27,6 +27,7 @@ NAMES = [
     "LCMScheduler",
     "LMSDiscreteScheduler",
     "PNDMScheduler",
+    "SASolverScheduler",
     "TCDScheduler",
     "UniPCMultistepScheduler",
 ]

@@ -9,6 +9,7 @@ from pydiffcore.adapters.diffusers.routes import (
     euler,
     lms,
     pndm,
+    sa_solver,
     sde_ve,
     stages,
     table,
@@ -27,5 +28,6 @@ FAMILIES: dict[str, Family] = {
     **sde_ve.FAMILIES,
     **dpm_multi.FAMILIES,
     **unipc.FAMILIES,
+    **sa_solver.FAMILIES,
     **deis.FAMILIES,
 }

@@ -17,12 +17,11 @@ Options = Mapping[str, Any]
 
 
 def deis(x: Any, denoise: Any, levels: Any, noise: Any, *, orders: Sequence[int]) -> Any:
-    """Exponential multistep on ε = (x − D)/σ with these orders; a step to its own level is none."""
+    """Exponential multistep on ε = (x − D)/σ with these orders."""
     kept: list[tuple[float, Any]] = []
     for order, (sigma, sigma_next) in zip(orders, levels.steps(), strict=True):
         kept = [(sigma, (x - denoise(x, sigma)) / sigma), *kept][:3]
-        if sigma_next != sigma:
-            x = exponential_step(x, kept[0][1], kept[1:order], sigma, sigma_next, of="eps")
+        x = exponential_step(x, kept[0][1], kept[1:order], sigma, sigma_next, of="eps")
     return x
 
 

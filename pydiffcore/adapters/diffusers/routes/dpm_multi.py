@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from pydiffcore.adapters.diffusers import spacing
 from pydiffcore.adapters.diffusers.family import Family
@@ -86,12 +85,6 @@ def multi_setup(s: Any) -> dict[str, Any]:
     return {**made, "model_outputs": [None] * order, "lower_order_nums": 0}
 
 
-def last_timestep(s: Any) -> int:
-    """Return how many timesteps have λ above lambda_min_clipped."""
-    least = torch.searchsorted(torch.flip(s.lambda_t, [0]), s.config.lambda_min_clipped)
-    return int(s.config.num_train_timesteps - least)
-
-
 def curved(s: Any, n: int) -> tuple[Any, Any] | None:
     """Return timesteps and sigmas of the curve that the configuration asks for, or None."""
     config, table = s.config, log_snr.table_of(s)
@@ -118,7 +111,7 @@ def multi_schedule(
         no_curve(s.config, "timesteps")
         at = np.array(timesteps).astype(np.int64)
     else:
-        at = log_snr.spaced_without_end(s.config, num_inference_steps, last_timestep(s))
+        at = log_snr.spaced_without_end(s.config, num_inference_steps, log_snr.last_timestep(s))
     n, table = num_inference_steps or len(at), log_snr.table_of(s)
     found = curved(s, n)
     if found is not None:

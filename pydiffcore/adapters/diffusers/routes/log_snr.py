@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -21,7 +22,8 @@ from pydiffcore.adapters.diffusers.routes.sigma import sigma_table
 from pydiffcore.prediction import Prediction
 
 __all__ = [
-    "closest_index", "edm_levels", "flow_sigmas", "flow_times", "last_level", "members", "noising",
+    "closest_index", "edm_levels", "flow_sigmas", "flow_times", "last_level", "last_timestep",
+    "members", "noising",
     "orders_of", "predicted", "recipe_in_frame", "renamed", "schedule", "setup_tables", "shift_by",
     "spaced_without_end", "timetable", "unclipped", "without_variance",
 ]  # fmt: skip
@@ -91,6 +93,13 @@ def spaced_without_end(config: Mapping[str, Any], n: int, last: int) -> Array:
     raise ValueError(f"timestep_spacing is {kind!r}, expected {spacing.SPACINGS}")
 
 
+def last_timestep(s: Any) -> int:
+    """Return how many timesteps have λ above lambda_min_clipped."""
+    clipped = s.config.get("lambda_min_clipped", -math.inf)
+    least = torch.searchsorted(torch.flip(s.lambda_t, [0]), clipped)
+    return int(s.config.num_train_timesteps - least)
+
+
 def table_of(s: Any) -> Array:
     """Return the levels of the whole process, rising, in the precision of the table."""
     return spacing.sigmas_of(s.alphas_cumprod)
@@ -143,7 +152,7 @@ def schedule(s: Any, n: int, curve_at: Callable[[Array], Array] = np.round) -> d
 
     """
     config, table = s.config, table_of(s)
-    at = spaced_without_end(config, n, config.num_train_timesteps)
+    at = spaced_without_end(config, n, last_timestep(s))
     curve = spacing.transformed(config, table[::-1], n)
     if curve is not None:
         levels, at = curve, spacing.sigma_to_t(curve, np.log(table))

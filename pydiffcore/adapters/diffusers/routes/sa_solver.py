@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SA-Solver: pydiffcore.samplers.sa_solver on diffusers' timesteps, τ a function of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydiffcore.adapters.diffusers.family import Family, table_noising
+from pydiffcore.adapters.diffusers.recipe import Recipe
+from pydiffcore.adapters.diffusers.routes import log_snr
+from pydiffcore.samplers import sa_solver
+
+__all__ = ["FAMILIES"]
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Taus:
+    """τ of the steps from these levels, as a function of the level."""
+
+    sigma: tuple[float, ...]
+    tau: tuple[float, ...]
+
+    def __call__(self, sigma: float) -> float:
+        return self.tau[self.sigma.index(sigma)]
+
+
+def between(t: Any) -> int:
+    """τ is 1 in the middle of the process."""
+    return 1 if 200 <= t <= 800 else 0
+
+
+def sa_setup(s: Any) -> dict[str, Any]:
+    if s.config.algorithm_type not in ("data_prediction", "noise_prediction"):
+        raise NotImplementedError(
+            f"algorithm_type is {s.config.algorithm_type!r}, expected 'data_prediction' or "
+            "'noise_prediction'"
+        )
+    return {
+        **log_snr.setup_tables(s),
+        **emptied(s),
+        "timestep_list": [None] * kept(s),
+        "tau_func": between if s.config.tau_func is None else s.config.tau_func,
+        "predict_x0": s.config.algorithm_type == "data_prediction",
+    }
+
+
+def kept(s: Any) -> int:
+    """Number of network outputs that a step reads."""
+    return int(max(s.config.predictor_order, s.config.corrector_order - 1))
+
+
+def emptied(s: Any) -> dict[str, Any]:
+    return {"model_outputs": [None] * kept(s), "lower_order_nums": 0, "last_sample": None}
+
+
+def sa_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
+    made = log_snr.schedule(s, num_inference_steps)
+    return {**made, "num_inference_steps": len(made["timesteps"]), **emptied(s)}
+
+
+def sa_recipe(s: Any, begin: int, options: Options) -> Recipe:
+    sigma = log_snr.edm_levels(s, begin)
+    tau = tuple(float(s.tau_func(t)) for t in s.timesteps.tolist()[begin:])
+    return log_snr.recipe_in_frame(
+        s, begin, sa_solver, tau=Taus(sigma[:-1], tau),
+        predictor=s.config.predictor_order, corrector=s.config.corrector_order,
+        predict="x0" if s.predict_x0 else "eps", variant="bh1" if s.predict_x0 else "exact",
+        lower_order_final=bool(s.config.lower_order_final),
+    )  # fmt: skip
+
+
+FAMILIES = {
+    "SASolverScheduler": Family(
+        setup=sa_setup,
+        schedule=sa_schedule,
+        recipe=sa_recipe,
+        kinds=("epsilon", "sample", "v_prediction", "flow_prediction"),
+        noising=table_noising,
+        draws=lambda s, index, t, options: True,
+        second="",
+        split=log_snr.without_variance,
+        local=("model_outputs", "lower_order_nums", "last_sample"),
+        members=log_snr.members,
+    ),
+}
