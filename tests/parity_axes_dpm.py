@@ -115,4 +115,64 @@ DPM = [
         [N10],
     ),
 ]
-AXES = DPM
+ONE = "DPMSolverSinglestepScheduler"
+SINGLE = [
+    *curved(
+        ONE,
+        {
+            "beta_schedule": BETAS,
+            "prediction_type": KINDS,
+            "algorithm_type": DATA,
+            "solver_order": [2, 3],
+            "final_sigmas_type": ENDS,
+        },
+        [N10, N33],
+    ),
+    Axes(
+        ONE,
+        {
+            "beta_schedule": ["scaled_linear"],
+            "prediction_type": KINDS,
+            "algorithm_type": ["dpmsolver", *DATA],
+            "solver_order": [1, 2, 3],
+            "solver_type": SOLVERS,
+            "lower_order_final": BOTH,
+            "final_sigmas_type": ["sigma_min"],
+        },
+        [N10, {"num_inference_steps": 12}, N33],
+    ),
+    Axes(
+        ONE,
+        {**CLIPPED, "prediction_type": KINDS, "algorithm_type": DATA, "solver_order": [2, 3]},
+        [N10, N33],
+    ),
+    Axes(
+        ONE,
+        {
+            "use_flow_sigmas": [True],
+            "flow_shift": [1.0, 3.0],
+            "prediction_type": [*KINDS, "flow_prediction"],
+            "algorithm_type": DATA,
+            "solver_order": [2, 3],
+        },
+        [N10],
+    ),
+    Axes(
+        ONE,
+        {
+            "thresholding": [True],
+            "sample_max_value": [1.0, 2.0],
+            "algorithm_type": DATA,
+            "prediction_type": KINDS,
+        },
+        [N10],
+    ),
+    Axes(ONE, {"algorithm_type": DATA, "solver_order": [2, 3]}, [N10], begin=[4, 5, 9]),
+    Axes(
+        ONE,
+        {"algorithm_type": DATA, "solver_order": [2, 3]},
+        [{"timesteps": [900, 700, 500, 100, 3]}, {"num_inference_steps": 1}],
+    ),
+    Axes(ONE, {"trained_betas": TRAINED, "num_train_timesteps": [100]}, [N10]),
+]
+AXES = [*DPM, *SINGLE]

@@ -17,7 +17,7 @@ from pydiffcore.adapters.diffusers.routes.sigma import no_curve
 from pydiffcore.samplers.dpmpp import weights
 from pydiffcore.samplers.multistep import derivatives
 
-__all__ = ["ALGORITHMS", "FAMILIES", "dpm"]
+__all__ = ["ALGORITHMS", "FAMILIES", "SOLVERS", "curved", "dpm", "stochastic"]
 
 Options = Mapping[str, Any]
 # Whether D is integrated, or the noise; and the share of the reverse SDE.
@@ -85,7 +85,7 @@ def multi_setup(s: Any) -> dict[str, Any]:
     return {**made, "model_outputs": [None] * order, "lower_order_nums": 0}
 
 
-def curved(s: Any, n: int) -> tuple[Any, Any] | None:
+def curved(s: Any, n: int, *, always_rounded: bool = False) -> tuple[Any, Any] | None:
     """Return timesteps and sigmas of the curve that the configuration asks for, or None."""
     config, table = s.config, log_snr.table_of(s)
     if config.get("use_lu_lambdas") and not config.use_karras_sigmas:
@@ -98,7 +98,8 @@ def curved(s: Any, n: int) -> tuple[Any, Any] | None:
         sigmas = found
     at = spacing.sigma_to_t(sigmas, np.log(table))
     whole = config.use_karras_sigmas or config.get("use_lu_lambdas")
-    return (at.round() if whole and config.beta_schedule != "squaredcos_cap_v2" else at), sigmas
+    whole = whole and (always_rounded or config.beta_schedule != "squaredcos_cap_v2")
+    return (at.round() if whole else at), sigmas
 
 
 def multi_schedule(
