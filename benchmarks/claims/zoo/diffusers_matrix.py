@@ -17,10 +17,16 @@ from benchmarks.claims.claim import Figure, main
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 import parity_axes
 import parity_axes_dpm
+import parity_axes_edm
 import parity_axes_multistep
 from parity import compare
 
-AXES = [*parity_axes.AXES, *parity_axes_dpm.AXES, *parity_axes_multistep.AXES]
+AXES = [
+    *parity_axes.AXES,
+    *parity_axes_dpm.AXES,
+    *parity_axes_edm.AXES,
+    *parity_axes_multistep.AXES,
+]
 
 BAR = 1e-5
 

@@ -48,6 +48,7 @@ class Family:
         draws: (s, index, timestep, options) → whether diffusers draws noise at a step; None where
             the plan's row does.
         options: step arguments that decide the recipe.
+        given: name of a step argument that hands D in.
         extra: step arguments that diffusers' own lacks, with defaults.
         upcasts: results have the dtype of the network's output, whatever the state's.
         output: name of diffusers' class for what a step returns.
@@ -74,6 +75,7 @@ class Family:
     noising: Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     draws: Callable[[Any, int, Any, Options], bool] | None = None
     options: tuple[str, ...] = ()
+    given: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
     upcasts: bool = False
     output: str = ""

@@ -172,7 +172,7 @@ class Fused:
         run, edited = self._running(values, index, timestep, sample, F, options)
         call = run.row - 1
         z = self._noise(run, index, timestep, F, factor, options)
-        D = None
+        D = options[family.given] if family.given else None
         if self.config.get("thresholding") and run.recipe.clip is not None:
             D = threshold(run.denoised(sample, F, call, clip=False), self.config)
         state = run.step(sample if edited else None, F, z, D)
@@ -223,6 +223,10 @@ class Fused:
         if index is None or (index >= last and self._begin_index is None):  # a run begins
             self._init_step_index(timestep)
             index = self._first
+            run = values.get("_run")
+            if self.family.wraps and run is not None:  # or goes on with its history
+                after = run.first + run.row - 1
+                index = after if after % len(values["timesteps"]) == index else index
         if index >= last:
             raise IndexError(
                 f"step {index} of a schedule of {last}: the run is over, call set_timesteps for "
@@ -236,7 +240,8 @@ class Fused:
     ) -> tuple[Run, bool]:  # fmt: skip
         """Return the run at the row of this step, and whether it must be given the sample."""
         state = torch.float64 if torch.float64 in (sample.dtype, F.dtype) else torch.float32
-        key = (self.noise, *(options[name] for name in self.family.options))
+        given = bool(self.family.given) and options[self.family.given] is not None
+        key = (self.noise, given, *(options[name] for name in self.family.options))
         schedule = (values["timesteps"], values.get("sigmas"))
         run: Run | None = values.get("_run")
         if run is not None and index >= 0:
