@@ -123,12 +123,15 @@ def start(scheduler, case, dtype=torch.float32):
     # where rounding makes the first two timesteps one, diffusers' own begins at the second
     if (case.begin or (doubled and case.name in ROUNDED)) and hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(case.begin)
-    return x * float(scheduler.init_noise_sigma), scheduler.timesteps[case.begin :]
+    return x * float(getattr(scheduler, "init_noise_sigma", 1.0)), scheduler.timesteps[case.begin :]
 
 
 def outputs(scheduler, x, t):
     """The network's output, with a second half where the scheduler reads a learned variance."""
-    F = network(scheduler.scale_model_input(x, t), t).to(x.dtype)
+    if hasattr(scheduler, "scale_model_input"):
+        F = network(scheduler.scale_model_input(x, t), t).to(x.dtype)
+    else:
+        F = network(x, t).to(x.dtype)
     if type(scheduler).__name__ == "ScoreSdeVeScheduler":
         low, high = scheduler.config.sigma_min, scheduler.config.sigma_max
         sigma = low * (high / low) ** float(t)

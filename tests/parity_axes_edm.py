@@ -71,4 +71,50 @@ EDM = [
     Axes("IPNDMScheduler", {}, [{"num_inference_steps": n} for n in (1, 2, 5, 10, 33, 100)]),
     Axes("IPNDMScheduler", {}, [N33], begin=[4, 30]),
 ]
-AXES = EDM
+FLOW_EULER, FLOW_HEUN = "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"
+CURVES = [{}, *({name: [True]} for name in (
+    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+))]  # fmt: skip
+FLOW = [
+    *(
+        Axes(
+            FLOW_EULER,
+            {
+                **curve,
+                "shift": [1.0, 3.0],
+                "shift_terminal": [None, 0.1],
+                "invert_sigmas": BOTH,
+                "stochastic_sampling": BOTH,
+            },
+            [N10, N33],
+            begin=[0, 4],
+        )
+        for curve in CURVES
+    ),
+    Axes(
+        FLOW_EULER,
+        {
+            "use_dynamic_shifting": [True],
+            "time_shift_type": ["exponential", "linear"],
+            "stochastic_sampling": BOTH,
+        },
+        [{"num_inference_steps": 10, "mu": mu} for mu in (0.5, 1.15)],
+    ),
+    Axes(
+        FLOW_EULER,
+        {"shift": [1.0, 3.0]},
+        [
+            {"sigmas": [1.0, 0.8, 0.5, 0.2, 0.1]},
+            {"timesteps": [1000.0, 700.0, 300.0]},
+            {"sigmas": [1.0, 0.5], "timesteps": [1000.0, 400.0]},
+        ],
+    ),
+    Axes(
+        FLOW_HEUN,
+        {"shift": [1.0, 3.0], "num_train_timesteps": [1000, 100]},
+        [{"num_inference_steps": n} for n in (2, 5, 10, 33)],
+        step=[{}, {**CHURN, "s_tmax": 0.9}, {"s_churn": 100.0}],
+        begin=[0, 2],
+    ),
+]
+AXES = [*EDM, *FLOW]

@@ -55,6 +55,8 @@ class Family:
         second: name of the second thing that a step returns, or "".
         local: names of attributes that set_timesteps sets, which are per thread.
         split: (s, output, sample, timestep) → F and factors of the noise, where it has both.
+        outside: (s, output, sample, index, options) → the state after a step that no row takes, or
+            None where a row does.
         anywhere: a run may begin at a time that is not in the schedule: it begins at the start.
         step, aliases: names of the method that steps.
         members: further members of the class.
@@ -87,6 +89,7 @@ class Family:
     step: str = "step"
     aliases: tuple[str, ...] = ()
     split: Callable[[Any, Tensor, Tensor, Any], tuple[Tensor, Tensor | None]] | None = None
+    outside: Callable[[Any, Tensor, Tensor, int, Options], Tensor | None] | None = None
     members: dict[str, Any] = field(default_factory=dict)
 
 

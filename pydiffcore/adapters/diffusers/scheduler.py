@@ -166,6 +166,11 @@ class Fused:
         self._check_step(timestep)
         family, values = self.family, self._threads.values()
         index = self._place(timestep, values)
+        if family.outside is not None:
+            state = family.outside(self, model_output, sample, index, options)
+            if state is not None:
+                values["_step_index"], values["_run"] = index + 1, None
+                return self._output(state) if options["return_dict"] else (state,)
         F, factor = model_output, None
         if family.split is not None:
             F, factor = family.split(self, F, sample, timestep)
