@@ -170,7 +170,12 @@ def heun_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
 
 
 def heun(
-    x: Any, denoise: Any, levels: Any, noise: Any, *, rows: Sequence[tuple[float, float, float]]
+    x: Any,
+    denoise: Any,
+    levels: Any,
+    noise: Any,
+    *,
+    rows: Sequence[tuple[float, float, float, float]],
 ) -> Any:
     """Heun's method in σ from σ̂ = σ(1 + γ); one call at each end, the last step has one.
 
