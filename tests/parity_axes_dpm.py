@@ -175,4 +175,23 @@ SINGLE = [
     ),
     Axes(ONE, {"trained_betas": TRAINED, "num_train_timesteps": [100]}, [N10]),
 ]
-AXES = [*DPM, *SINGLE]
+SDE = [
+    *curved(
+        "DPMSolverSDEScheduler",
+        {
+            "beta_schedule": BETAS,
+            "timestep_spacing": SPACINGS,
+            "prediction_type": ["epsilon", "v_prediction"],
+            "noise_sampler_seed": [3],
+        },
+        [N10],
+        step=[{}, {"s_noise": 1.1}],
+    ),
+    Axes(
+        "DPMSolverSDEScheduler",
+        {"noise_sampler_seed": [3], "steps_offset": [1], "timestep_spacing": ["leading"]},
+        [{"num_inference_steps": n} for n in (1, 2, 33)],
+    ),
+    Axes("DPMSolverSDEScheduler", {"noise_sampler_seed": [3]}, [N10], begin=[4]),
+]
+AXES = [*DPM, *SINGLE, *SDE]

@@ -12,13 +12,17 @@ import torch
 import pydiffcore.adapters.diffusers as ours
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # theirs, under NumPy 2
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # theirs, under NumPy 2
+    pytest.mark.filterwarnings("ignore:Should have:UserWarning"),  # torchsde's, of rounded times
+]
 
 NAMES = [
     "DDIMScheduler",
     "DDPMScheduler",
     "DEISMultistepScheduler",
     "DPMSolverMultistepScheduler",
+    "DPMSolverSDEScheduler",
     "DPMSolverSinglestepScheduler",
     "CMStochasticIterativeScheduler",
     "EDMDPMSolverMultistepScheduler",
@@ -70,6 +74,9 @@ def worst(a, b):
 
 
 def pair(name, **config):
+    if name == "DPMSolverSDEScheduler":
+        pytest.importorskip("torchsde", reason="torchsde, which draws its noise, is not installed")
+        config["noise_sampler_seed"] = 3
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return getattr(ours, name)(**config), getattr(diffusers, name)(**config)

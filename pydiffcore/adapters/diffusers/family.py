@@ -47,6 +47,8 @@ class Family:
         noising: (s, timesteps, like) → (alpha, sigma), one per sample, of add_noise.
         draws: (s, index, timestep, options) → whether diffusers draws noise at a step; None where
             the plan's row does.
+        noise: (s, sample, index) → the unit normal [1, ...] of a row that has one, where it is not
+            drawn from a generator.
         options: step arguments that decide the recipe.
         given: name of a step argument that hands D in.
         extra: step arguments that diffusers' own lacks, with defaults.
@@ -76,6 +78,7 @@ class Family:
     input_scale: Callable[[Any, int], float] | None = None
     noising: Callable[[Any, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
     draws: Callable[[Any, int, Any, Options], bool] | None = None
+    noise: Callable[[Any, Tensor, int], Tensor] | None = None
     options: tuple[str, ...] = ()
     given: str = ""
     extra: dict[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pydiffcore.adapters.diffusers.arguments import step_options
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
 from pydiffcore.adapters.diffusers.pair import Pair
@@ -162,7 +163,7 @@ class Fused:
             IndexError: the run is over, or the timestep is not in the schedule.
 
         """
-        options = self._options(args, kwargs)
+        options = step_options(self, args, kwargs)
         self._check_step(timestep)
         family, values = self.family, self._threads.values()
         index = self._place(timestep, values)
@@ -176,7 +177,10 @@ class Fused:
             F, factor = family.split(self, F, sample, timestep)
         run, edited = self._running(values, index, timestep, sample, F, options)
         call = run.row - 1
-        z = self._noise(run, index, timestep, F, factor, options)
+        if family.noise is not None and run.draws(run.row):
+            z: Tensor | None = family.noise(self, sample, index).to(run.dtype).contiguous()
+        else:
+            z = self._noise(run, index, timestep, F, factor, options)
         D = options[family.given] if family.given else None
         if self.config.get("thresholding") and run.recipe.clip is not None:
             D = threshold(run.denoised(sample, F, call, clip=False), self.config)
@@ -189,20 +193,6 @@ class Fused:
         if run.row > run.plan.nfe:  # nothing reads the registers any more
             values["_run"] = None
         return self._returned(run, result, sample, F, z, D, call, options)
-
-    def _options(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        defaults = self._step_defaults
-        if not args and not kwargs:
-            return defaults
-        names = [name for name in defaults if name not in self.family.extra]
-        options = {**defaults, **kwargs}
-        if len(args) > len(names) or len(options) > len(defaults):
-            wrong = sorted(set(kwargs) - set(defaults)) or f"{len(args) + 3} positional arguments"
-            raise TypeError(
-                f"{type(self).__name__}.step() got {wrong}, expected {inspect.signature(self.step)}"
-            )
-        options.update(zip(names, args, strict=False))
-        return options
 
     def _check_step(self, timestep: Any) -> None:
         if not self.family.early and self.num_inference_steps is None:

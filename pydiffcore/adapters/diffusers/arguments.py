@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments of a step, by name, with the defaults of the diffusers that is installed."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+__all__ = ["step_options"]
+
+
+def step_options(s: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return what follows (model_output, timestep, sample) by name.
+
+    Raises:
+        TypeError: an argument that the step has not.
+
+    """
+    defaults: dict[str, Any] = s._step_defaults
+    if not args and not kwargs:
+        return defaults
+    names = [name for name in defaults if name not in s.family.extra]
+    options = {**defaults, **kwargs}
+    if len(args) > len(names) or len(options) > len(defaults):
+        wrong = sorted(set(kwargs) - set(defaults)) or f"{len(args) + 3} positional arguments"
+        raise TypeError(
+            f"{type(s).__name__}.step() got {wrong}, expected {inspect.signature(s.step)}"
+        )
+    options.update(zip(names, args, strict=False))
+    return options
