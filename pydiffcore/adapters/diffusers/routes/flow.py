@@ -67,8 +67,8 @@ def length_of(n: int | None, sigmas: Any, timesteps: Any) -> int:
     lengths |= set() if n is None else {n}
     if len(lengths) != 1:
         raise ValueError(
-            f"num_inference_steps is {n}, with {len(sigmas or ())} sigmas and "
-            f"{len(timesteps or ())} timesteps: expected the same length of all that are given"
+            f"num_inference_steps is {n}, sigmas {sigmas}, timesteps {timesteps}: expected the "
+            "same length of all that are given"
         )
     return lengths.pop()
 
