@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Methods: k-diffusion's samplers in terms of ours, and the calls of each of their steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+from pydiffcore import samplers
+from pydiffcore.levels import Levels, explicit
+from pydiffcore.plan import Plan, trace
+from pydiffcore.prediction import Prediction
+
+__all__ = ["Method", "dpm_2_ancestral", "dpmpp_2s_ancestral", "euler_ancestral", "plan_of"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A sampler with its options, hashable.
+
+    Attributes:
+        sampler: a function (x, denoise, levels, noise, **options) as in pydiffcore.samplers.
+        calls: network calls of a step that does not go to 0: 1 or 2; 0 for dpm_fast's.
+        options: pairs (name, value).
+
+    """
+
+    sampler: Callable[..., Any]
+    calls: int = 1
+    options: tuple[tuple[str, Any], ...] = ()
+
+
+def to_end(sigma: float, sigma_next: float, eta: float) -> bool:
+    """Whether all of a step's noise is drawn afresh: eta·sqrt(σ² − σ'²) ≥ σ > σ' > 0."""
+    gap = (sigma - sigma_next) * (sigma + sigma_next)
+    return sigma_next > 0 and gap > 0 and eta * math.sqrt(gap) >= sigma
+
+
+def capped(sampler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an ancestral one-step method whose σ_up is min(σ', eta·σ'·sqrt(σ² − σ'²)/σ).
+
+    At σ_up = σ' the step is D + s_noise·σ'·z.
+    """
+
+    def method(
+        x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float, s_noise: float
+    ) -> Any:
+        for sigma, sigma_next in levels.steps():
+            if to_end(sigma, sigma_next, eta):
+                D = denoise(x, sigma)
+                x = D + s_noise * sigma_next * noise(sigma, sigma_next) if s_noise else D
+            else:
+                step = explicit([sigma, sigma_next], levels.process)
+                x = sampler(x, denoise, step, noise, eta=eta, s_noise=s_noise)
+        return x
+
+    method.__name__ = sampler.__name__.lstrip("_")
+    return method
+
+
+def _euler_ancestral(
+    x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float, s_noise: float
+) -> Any:
+    return samplers.ancestral(x, denoise, levels, lambda *at: s_noise * noise(*at), eta=eta)
+
+
+euler_ancestral = capped(_euler_ancestral)
+dpm_2_ancestral = capped(samplers.dpm_2_ancestral)
+dpmpp_2s_ancestral = capped(samplers.dpmpp_2s_ancestral)
+
+
+@lru_cache(maxsize=256)
+def plan_of(
+    method: Method, sigmas: tuple[float, ...], prediction: Prediction
+) -> tuple[Plan, tuple[int, ...]]:
+    """Return the plan, and the call with which each step begins.
+
+    Raises:
+        ValueError: levels that the sampler cannot visit, or options that it refuses.
+
+    """
+    rising = any(b > a for a, b in pairwise(sigmas))
+    try:
+        levels = explicit(sigmas, rising=rising)
+        plan = trace(method.sampler, levels, prediction, **dict(method.options))
+    except ValueError as error:
+        if "eta" in str(error) or not str(error).startswith(("sigma must", "explicit")):
+            raise
+        raise ValueError(f"sigmas: {error}") from None
+    counts = _calls(method, sigmas)
+    if sum(counts) != plan.nfe:
+        raise AssertionError(f"{plan.sampler} makes {plan.nfe} calls, counted {sum(counts)}")
+    return plan, tuple(sum(counts[:i]) for i in range(len(counts)))
+
+
+def _calls(method: Method, sigmas: tuple[float, ...]) -> list[int]:
+    """Return the number of network calls of each step."""
+    options = dict(method.options)
+    if method.calls == 0:
+        whole, rest = divmod(options["nfe"], 3)
+        return [3] * whole + [rest] if rest else [3] * (whole - 1) + [2, 1]
+    once = method.sampler in (dpm_2_ancestral, dpmpp_2s_ancestral)
+    return [
+        1 if b == 0 or (once and to_end(a, b, options["eta"])) else method.calls
+        for a, b in pairwise(sigmas)
+    ]
