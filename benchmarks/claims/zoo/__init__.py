@@ -3,4 +3,5 @@
 
 ORDER = [
     "trajectory_error",
+    "threads",
 ]

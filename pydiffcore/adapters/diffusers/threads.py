@@ -44,6 +44,8 @@ class Threads:
         if name not in RUN:
             self._local.follows = None
             self._shared = {**self._shared, name: value}
+        elif name not in self._shared:  # the constructor's value: other threads begin with it
+            self._shared = {**self._shared, name: value}
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.values().items() if name not in HIDDEN}
