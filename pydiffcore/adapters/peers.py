@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pydiffcore.adapters.k_diffusion.peer import missing, peer
 from pydiffcore.plan import Plan
 
 __all__ = ["Convention", "Network", "Run", "installed", "peers", "versions"]
@@ -53,8 +54,8 @@ class Convention:
 
 
 def installed(package: str) -> bool:
-    """Whether a peer's package can be imported."""
-    return find_spec(PACKAGES[package]) is not None
+    """Whether a peer's package, and what its samplers need, can be imported."""
+    return not missing() if package == "k-diffusion" else find_spec(PACKAGES[package]) is not None
 
 
 def versions() -> dict[str, str]:
@@ -185,7 +186,7 @@ def _k_diffusion(sampler: str, plan: Plan) -> Run:
 
     The coefficients are numbers, known beforehand, which is the fastest form of a wrapper.
     """
-    sampling = import_module("k_diffusion.sampling")
+    sampling = peer("sampling")
     function = getattr(sampling, K_DIFFUSION[sampler])
     calls = list(zip(plan.c_skip.tolist(), plan.c_out.tolist(), plan.c_in.tolist(), strict=True))
     ends = np.append(plan.sigma, plan.sigma_final)

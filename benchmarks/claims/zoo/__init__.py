@@ -2,6 +2,7 @@
 """What the zoo promises: every sampler and schedule of the field, proved; drop-in for its peers."""
 
 ORDER = [
+    "k_diffusion_parity",
     "trajectory_error",
     "threads",
 ]

@@ -108,7 +108,8 @@ def _output(F: Any, x: Tensor) -> Tensor:
         raise TypeError(f"model returned {type(F).__name__}, expected a tensor")
     if F.shape != x.shape or F.device != x.device:
         raise ValueError(
-            f"model returned {tuple(F.shape)} on {F.device}, expected {tuple(x.shape)} on {x.device}"
+            f"model returned {tuple(F.shape)} on {F.device}, "
+            f"expected {tuple(x.shape)} on {x.device}"
         )
     return (F if F.dtype is x.dtype else F.to(x.dtype)).detach()
 
