@@ -40,6 +40,15 @@ STABLE = [
 ]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Tiny networks wait for a pool of threads longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def made():
     """The module of tiny pipelines, imported where transformers is there."""

@@ -154,7 +154,7 @@ def measure() -> Iterator[Figure]:
             )  # fmt: skip
     yield Figure(
         f"{what}, one scheduler: those that differ or raise with diffusers' own",
-        together(diffusers, True), note="each keeps its run in itself, one scheduler for all threads",
+        together(diffusers, True), note="its run is its own attributes, one set for all threads",
     )  # fmt: skip
     for name, config in STOCHASTIC:
         ones = launches(name, ours, 1, "seeded", config)

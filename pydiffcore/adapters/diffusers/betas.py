@@ -92,7 +92,7 @@ def table(
         betas = BETAS[name](config, n)
     else:
         raise NotImplementedError(
-            f"beta_schedule is {name!r}: {cls} has {', '.join(map(repr, schedules))}"
+            f"beta_schedule is {name!r}: {cls.__name__} has {', '.join(map(repr, schedules))}"
         )
     rescale = bool(config.get("rescale_betas_zero_snr"))
     if rescale:
