@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """k-diffusion's functions: parity with the peer where it is installed, and what is our own."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import k_diffusion_parity as parity
 import numpy as np
@@ -270,3 +272,10 @@ def test_errors_of_single_options():
         ours.get_sigmas_karras(0, 0.03, 14.6)
     with pytest.raises(ValueError, match="sigma_min is 0"):
         ours.get_sigmas_exponential(3, 0.0, 14.6)
+
+
+def test_the_page_runs(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "k_diffusion.md").read_text()
+    ((code, printed),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.S)
+    exec(code, {})
+    assert capsys.readouterr().out == printed
