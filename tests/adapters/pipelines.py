@@ -63,9 +63,12 @@ def stable():
             pad_token_id=1, projection_dim=8,
         )
     ).eval()  # fmt: skip
-    scheduler = diffusers.PNDMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012,
-        skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1,
+    scheduler = diffusers.PNDMScheduler.from_config(  # as published, clip_sample and all
+        {
+            "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+            "skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1,
+            "clip_sample": False,
+        }
     )  # fmt: skip
     return quiet(
         diffusers.StableDiffusionPipeline(
