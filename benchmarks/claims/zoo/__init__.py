@@ -12,4 +12,5 @@ ORDER = [
     "speed_pipe",
     "latency",
     "threads",
+    "fuzz",
 ]
