@@ -61,7 +61,9 @@ def peers(method: str, size: tuple[int, ...], n: int) -> dict[str, Callable[[], 
 
 def k_diffusion_loop(method: str, size: tuple[int, ...], n: int) -> Callable[[], None]:
     """k-diffusion's function on a model that returns given tensors."""
-    from k_diffusion import sampling
+    from pydiffcore.adapters.k_diffusion.peer import peer
+
+    sampling = peer("sampling")
 
     given, start = cycle(steps.outputs(size)), torch.zeros(size)
     sigmas = torch.tensor([*levels.karras(n, **EDM).sigma.tolist()], dtype=torch.float32)

@@ -36,7 +36,8 @@ def split(sigma: float, sigma_next: float, eta: float) -> tuple[float, float]:
         raise ValueError(
             f"eta is {eta}: the noise {up} exceeds the level {sigma_next} it must reach"
         )
-    return math.sqrt((sigma_next - up) * (sigma_next + up)), up
+    left = (1 - eta) * (1 + eta) + (eta * sigma_next / sigma) ** 2  # σ_next² − up² would cancel
+    return sigma_next * math.sqrt(max(left, 0.0)), up
 
 
 def ancestral(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 1.0) -> Any:
