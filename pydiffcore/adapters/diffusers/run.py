@@ -81,6 +81,13 @@ class Run:
             seeds=np.array(seeds, np.uint64),
         )
 
+    def again(self) -> Run:
+        """Return the run at its first row, for another batch of the same kind."""
+        self.row, self.returned = 1, None
+        if self.program is not None:
+            self.registers = None
+        return self
+
     def fits(self, sample: Tensor, dtype: torch.dtype, io_dtype: torch.dtype) -> bool:
         """Whether the registers are those of such a batch."""
         return (

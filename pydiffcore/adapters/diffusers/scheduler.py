@@ -14,10 +14,10 @@ from torch import Tensor
 
 from pydiffcore.adapters.diffusers.arguments import step_options
 from pydiffcore.adapters.diffusers.family import Family
+from pydiffcore.adapters.diffusers.kept import kept_recipe
 from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
 from pydiffcore.adapters.diffusers.pair import Pair
 from pydiffcore.adapters.diffusers.place import element, position
-from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.run import Run
 from pydiffcore.adapters.diffusers.threads import Threads
 from pydiffcore.adapters.diffusers.threshold import threshold
@@ -253,26 +253,23 @@ class Fused:
             raise ValueError(f"noise is {self.noise!r}, expected 'torch' or 'seeded'")
         seeded = self.noise == "seeded"
         seeds = seeds_of(options.get("generator"), sample.shape[0]) if seeded else None
-        run = Run(self._recipe(index, timestep, options), sample, state, F.dtype, seeds)
+        recipe = kept_recipe(self, values, index, timestep, options)
+        spare: Run | None = values.get("_last")
+        if (
+            spare is not None
+            and seeds is None
+            and spare.recipe is recipe
+            and (spare.seeds is None and spare.fits(sample, state, F.dtype))
+        ):
+            run = spare.again()
+        else:
+            run = Run(recipe, sample, state, F.dtype, seeds)
         run.key, run.schedule, run.first = key, schedule, index
         if self.family.by_time and index >= 0:
             run.row, run.first = index + 1, 0
         values["_run"] = run if index >= 0 else None
+        values["_last"] = run
         return run, True
-
-    def _recipe(self, index: int, timestep: Any, options: dict[str, Any]) -> Recipe:
-        kind = self.config.get("prediction_type", "epsilon")
-        if kind in self.family.missing:
-            raise NotImplementedError(f"prediction_type {kind!r} of {type(self).__name__}")
-        if kind not in self.family.kinds:
-            raise ValueError(
-                f"prediction_type is {kind!r}, expected one of {', '.join(self.family.kinds)}"
-            )
-        if not self.family.by_time:
-            return self.family.recipe(self, index, options)
-        at = self.timesteps.tolist() if index >= 0 else [float(timestep)]
-        whole = not self.timesteps.is_floating_point()
-        return self.family.recipe(self, [int(t) for t in at] if whole else at, options)
 
     def _noise(
         self, run: Run, index: int, timestep: Any, F: Tensor, factor: Tensor | None,

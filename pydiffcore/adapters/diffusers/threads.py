@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["PerThread", "Threads"]
 
 RUN = frozenset({"_step_index", "_first", "_run", "is_scale_input_called"})
-HIDDEN = frozenset({"_run", "_last", "_places"})  # of one run: no copy has them
+HIDDEN = frozenset({"_run", "_last", "_places", "_recipe"})  # of one run: no copy has them
 
 
 class Threads:

@@ -54,7 +54,8 @@ def dpm(
         if h == 0:  # the last timestep is the first of the table, where the run ends
             return x
         z = -(1 + eta) * h if predict == "x0" else h
-        history = [(sigma, D if predict == "x0" else (x - D) / sigma), *history][:3]
+        f = D if predict == "x0" else (x - D) / sigma
+        history = [(sigma, f), *(each for each in history if each[0] != sigma)][:3]
         factor = 1.0 if predict == "x0" else -(1 + eta) * sigma_next
         x = math.exp(z) * x if predict == "x0" else x
         terms = derivatives(history[:order], h)

@@ -56,17 +56,21 @@ def single(
         D = denoise(x, sigma)
         if sigma_next == 0:
             return D
-        calls = [*calls, (sigma, D if predict == "x0" else (x - D) / sigma)][-order:]
+        f = D if predict == "x0" else (x - D) / sigma
+        calls = [
+            *(each for each in calls[1 - order :] if each[0] != sigma and order > 1),
+            (sigma, f),
+        ]
         start = x if order == 1 else start
         h = math.log(calls[0][0] / sigma_next)
         if h == 0:
             return x
         z = -(1 + eta) * h if predict == "x0" else h
-        f = [each for _, each in calls]
+        fs = [each for _, each in calls]
         r = [math.log(calls[0][0] / at) / h for at, _ in calls[1:]]
         factor = 1.0 if predict == "x0" else -sigma_next
-        x = (math.exp(z) if predict == "x0" else 1.0) * start + factor * abs(z) * phi(1, z) * f[0]
-        for term in slopes(f, r, z, solver, eta > 0):
+        x = (math.exp(z) if predict == "x0" else 1.0) * start + factor * abs(z) * phi(1, z) * fs[0]
+        for term in slopes(fs, r, z, solver, eta > 0):
             x = x + factor * term
         if eta > 0:
             x = x + sigma_next * math.sqrt(-math.expm1(-2 * h)) * noise(sigma, sigma_next)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The recipe of the run before, where nothing that it is made of has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from pydiffcore.adapters.diffusers.recipe import Recipe
+
+__all__ = ["kept_recipe"]
+
+
+def kept_recipe(s: Any, values: dict[str, Any], index: int, timestep: Any, options: Any) -> Recipe:
+    """Return the recipe of a run that begins at an index.
+
+    A policy runs ten steps at a time, for which making it anew would cost more than the steps.
+    Only steps that are found by time are remembered: they read numbers, their schedule and tables,
+    while others may read what can change unnoticed.
+    """
+    if not s.family.by_time:
+        return made_recipe(s, index, timestep, options)
+    own = [value for name, value in s.__dict__.items() if name != "_threads"]
+    tables = [each for each in own if isinstance(each, Tensor)]
+    seen = (
+        [each.tolist() for each in values.values() if isinstance(each, Tensor)],
+        [each for each in values.values() if isinstance(each, int | float | str)],
+        [each for each in own if isinstance(each, int | float | str)],
+        [(id(each), each._version) for each in tables],
+        None if index >= 0 else float(timestep),
+        [options[name] for name in s.family.options],
+    )
+    kept = values.get("_recipe")
+    if kept is None or kept[0] != seen or kept[1] is not s.config:
+        made = made_recipe(s, index, timestep, options)
+        kept = values["_recipe"] = (seen, s.config, tables, made)
+    recipe: Recipe = kept[3]
+    return recipe
+
+
+def made_recipe(s: Any, index: int, timestep: Any, options: Any) -> Recipe:
+    """Make the recipe of a run.
+
+    Raises:
+        ValueError: a prediction type that the scheduler does not know.
+        NotImplementedError: one that diffusers' own has not implemented.
+
+    """
+    kind = s.config.get("prediction_type", "epsilon")
+    if kind in s.family.missing:
+        raise NotImplementedError(f"prediction_type {kind!r} of {type(s).__name__}")
+    if kind not in s.family.kinds:
+        raise ValueError(
+            f"prediction_type is {kind!r}, expected one of {', '.join(s.family.kinds)}"
+        )
+    make: Callable[..., Recipe] = s.family.recipe
+    if not s.family.by_time:
+        return make(s, index, options)
+    at = s.timesteps.tolist() if index >= 0 else [float(timestep)]
+    whole = not s.timesteps.is_floating_point()
+    return make(s, [int(t) for t in at] if whole else at, options)
