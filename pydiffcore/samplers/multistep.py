@@ -78,7 +78,8 @@ def exponential_step(
     x' = x − rσ_next [hφ_1(h) f + Σ_j w_j (f_j − f)] for f = ε.  r = 1 is the ODE.
 
     Args:
-        x, f, others, sigma, sigma_next: as above; sigma_next may be 0 where there are no others.
+        x, f, others, sigma, sigma_next: as above; sigma_next may be 0 where there are no others;
+            of others at one level the last counts, of those at σ none.
         of: "x0" where f is D, "eps" where it is ε.
         rate: 1 + τ² of the reverse SDE whose mean this is.
         variant: weight of one other, at u steps: the exact one, or B/2u with B = |z| ("bh1") or
@@ -89,6 +90,7 @@ def exponential_step(
         return f if of == "x0" else x - rate * sigma * f
     if sigma_next == sigma:
         return x
+    others = list({at: (at, other) for at, other in others if at != sigma}.values())
     h = math.log(sigma / sigma_next)
     z = -rate * h if of == "x0" else h
     nodes = [math.log(sigma / at) / h for at, _ in others]
