@@ -59,10 +59,13 @@ def scheduler_class(name: str) -> type:
 def _signed(own: Callable[..., Any], theirs: Any, name: str, extra: dict[str, Any]) -> Any:
     """Return a function of ours with the signature of theirs, which pipelines inspect."""
 
+    signature = inspect.signature(theirs)
+
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if name == "__init__":  # the rest look at their own arguments
+            signature.bind(self, *args, **kwargs)
         return own(self, *args, **kwargs)
 
-    signature = inspect.signature(theirs)
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value)
         for name, value in extra.items()

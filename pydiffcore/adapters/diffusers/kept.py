@@ -20,7 +20,8 @@ def kept_recipe(s: Any, values: dict[str, Any], index: int, timestep: Any, optio
     Only steps that are found by time are remembered: they read numbers, their schedule and tables,
     while others may read what can change unnoticed.
     """
-    if not s.family.by_time:
+    read = [each for each in s.__dict__.values() if isinstance(each, Tensor)]
+    if not s.family.by_time or any(each.is_inference() for each in read):  # without a version
         return made_recipe(s, index, timestep, options)
     own = [value for name, value in s.__dict__.items() if name != "_threads"]
     tables = [each for each in own if isinstance(each, Tensor)]

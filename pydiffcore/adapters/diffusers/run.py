@@ -8,6 +8,7 @@ is handed in, or the device has no kernels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -35,8 +36,8 @@ class Run:
         io_dtype: of the network's output.
         seeds: one per sample where the kernels make the noise, else None.
 
-    Its owner notes ``key`` and ``schedule``, what the recipe was made of, ``first``, the index of
-    the first row's step, and ``returned``, the last result with its version.
+    Its owner notes ``key`` and ``schedule``, what the recipe was made of, and ``first``, the index
+    of the first row's step.
 
     """
 
@@ -55,7 +56,6 @@ class Run:
         self.key: tuple[Any, ...] = ()
         self.schedule: tuple[Any, Any] = (None, None)
         self.first = 0
-        self.returned: tuple[Tensor, int] | None = None
         self.registers: list[Tensor] | None = None
         self.program: native.Program | None = None
         if not native.unsupported(
@@ -83,7 +83,7 @@ class Run:
 
     def again(self) -> Run:
         """Return the run at its first row, for another batch of the same kind."""
-        self.row, self.returned = 1, None
+        self.row = 1
         if self.program is not None:
             self.registers = None
         return self
@@ -97,18 +97,21 @@ class Run:
             and io_dtype is self.io_dtype
         )
 
-    def step(
-        self, sample: Tensor | None, F: Tensor, z: Tensor | None, D: Tensor | None = None
-    ) -> Tensor:
+    def step(self, sample: Tensor, F: Tensor, z: Tensor | None, D: Tensor | None = None) -> Tensor:
         """Run the next row and return register 0, which the next row overwrites.
 
         Args:
-            sample: the state, or None where it is what the last row returned.
-            F: the network's output.
+            sample: the state, copied in: edits through NumPy or ``.data`` are not counted by torch.
+            F: the network's output, of the state's shape or one that expands to it.
             z: the row's unit normals [draws, B, ...], or None.
             D: the denoised prediction, where it is not c_skip·X + c_out·F within the clip.
 
+        Raises:
+            ValueError: an output or noise of another shape or on another device.
+
         """
+        F = self._fitting(F, "model_output", self.shape)
+        z = z if z is None else self._fitting(z, "noise", (len(z), *self.shape))
         grad = torch.is_grad_enabled() and any(
             t is not None and t.requires_grad for t in (sample, F, z, D)
         )
@@ -118,21 +121,33 @@ class Run:
         self.row += 1
         if self.registers is not None:
             return self._torch_row(row, sample, F, z, D)
-        if sample is not None:
-            self.state[0].copy_(sample)
-        F = F.contiguous()
+        self.state[0].copy_(sample)
+        F, z = F.contiguous(), z if z is None else z.contiguous()
         assert self.program is not None
         noise = address(z)
         if self.program.advance(row, F.data_ptr(), 0, noise) == 2:  # F lies in the registers
             self.program.advance(row, F.clone().data_ptr(), 0, noise)
         return self.state[0]
 
+    def _fitting(self, x: Tensor, name: str, shape: Sequence[int]) -> Tensor:
+        """Return x in a shape, which the kernels read without a look at it."""
+        if x.device != self.device:
+            raise ValueError(f"{name} is on {x.device}, expected {self.device} as the sample")
+        if x.shape == torch.Size(shape):
+            return x
+        try:
+            return x.expand(*shape)
+        except RuntimeError:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}, expected that of the sample, {tuple(shape)}"
+            ) from None
+
     def _torch_row(
-        self, row: int, sample: Tensor | None, F: Tensor, z: Tensor | None, D: Tensor | None
+        self, row: int, sample: Tensor, F: Tensor, z: Tensor | None, D: Tensor | None
     ) -> Tensor:
         assert self.registers is not None
         t, dtype = self.rows, self.dtype
-        x = self.registers[0] if sample is None else sample.to(dtype)
+        x = sample.to(dtype)
         registers = [x, *self.registers[1 : int(t.registers_in[row])]]
         F = F.to(dtype)
         if D is None and t.clip is not None:

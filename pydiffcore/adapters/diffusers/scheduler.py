@@ -175,7 +175,7 @@ class Fused:
         F, factor = model_output, None
         if family.split is not None:
             F, factor = family.split(self, F, sample, timestep)
-        run, edited = self._running(values, index, timestep, sample, F, options)
+        run = self._running(values, index, timestep, sample, F, options)
         call = run.row - 1
         if family.noise is not None and run.draws(run.row):
             z: Tensor | None = family.noise(self, sample, index).to(run.dtype).contiguous()
@@ -184,10 +184,9 @@ class Fused:
         D = options[family.given] if family.given else None
         if self.config.get("thresholding") and run.recipe.clip is not None:
             D = threshold(run.denoised(sample, F, call, clip=False), self.config)
-        state = run.step(sample if edited else None, F, z, D)
+        state = run.step(sample, F, z, D)
         dtype = F.dtype if family.upcasts else torch.promote_types(sample.dtype, F.dtype)
         result = state.to(dtype) if state.requires_grad else state.to(dtype, copy=True)
-        run.returned = None if result.is_inference() else (result, result._version)
         if not family.by_time:
             values["_step_index"] = index + 1
         if run.row > run.plan.nfe:  # nothing reads the registers any more
@@ -232,8 +231,8 @@ class Fused:
     def _running(
         self, values: dict[str, Any], index: int, timestep: Any, sample: Tensor, F: Tensor,
         options: dict[str, Any],
-    ) -> tuple[Run, bool]:  # fmt: skip
-        """Return the run at the row of this step, and whether it must be given the sample."""
+    ) -> Run:  # fmt: skip
+        """Return the run at the row of this step."""
         state = torch.float64 if torch.float64 in (sample.dtype, F.dtype) else torch.float32
         given = bool(self.family.given) and options[self.family.given] is not None
         key = (self.noise, given, *(options[name] for name in self.family.options))
@@ -246,9 +245,8 @@ class Fused:
             changed = key != run.key and run.state_only
             same = run.schedule[0] is schedule[0] and run.schedule[1] is schedule[1]
             if same and not changed and run.row == row and run.fits(sample, state, F.dtype):
-                kept = run.returned
-                known = kept is not None and kept[0] is sample and kept[1] == sample._version
-                return run, not known
+                if run.seeds is None or run.seeds == self._seeds(options, sample, run, row):
+                    return run
         if self.noise not in NOISES:
             raise ValueError(f"noise is {self.noise!r}, expected 'torch' or 'seeded'")
         seeded = self.noise == "seeded"
@@ -269,7 +267,16 @@ class Fused:
             run.row, run.first = index + 1, 0
         values["_run"] = run if index >= 0 else None
         values["_last"] = run
-        return run, True
+        return run
+
+    def _seeds(
+        self, options: dict[str, Any], sample: Tensor, run: Run, row: int
+    ) -> list[int] | None:
+        """Return the seeds that a step asks for: new ones where a run without any begins again."""
+        generator = options.get("generator")
+        if generator is None:
+            return None if row == 1 else run.seeds
+        return seeds_of(generator, sample.shape[0])
 
     def _noise(
         self, run: Run, index: int, timestep: Any, F: Tensor, factor: Tensor | None,
@@ -304,4 +311,5 @@ class Fused:
 
         if options["return_dict"]:
             return self._output(result, second())
-        return (result, second()) if result.requires_grad else Pair(result, second, (sample, F))
+        now = result.requires_grad or sample.is_inference() or F.is_inference()
+        return (result, second()) if now else Pair(result, second, (sample, F))

@@ -84,6 +84,7 @@ def schedule(
         "sample": None,
         "mid_point_sigma": None,
         "noise_sampler": None,
+        "_tree_of": None,
     }
 
 
@@ -121,7 +122,9 @@ def brownian(s: Any, sample: Tensor, index: int) -> Tensor:
     """
     from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
 
-    if s.noise_sampler is None:
+    kind = (sample.shape, sample.device, sample.dtype)
+    if s.noise_sampler is None or s._tree_of != kind:
+        s._tree_of = kind
         low, high = s.sigmas[s.sigmas > 0].min().item(), s.sigmas.max().item()
         s.noise_sampler = BrownianTreeNoiseSampler(sample, low, high, s.noise_sampler_seed)
     at = index - (index - s._first) % 2
@@ -143,6 +146,6 @@ FAMILIES = {
         options=("s_noise",),
         noise=brownian,
         output="DPMSolverSDESchedulerOutput",
-        local=("sample", "mid_point_sigma", "noise_sampler"),
+        local=("sample", "mid_point_sigma", "noise_sampler", "_tree_of"),
     ),
 }
