@@ -58,7 +58,6 @@ def scheduler_class(name: str) -> type:
 
 def _signed(own: Callable[..., Any], theirs: Any, name: str, extra: dict[str, Any]) -> Any:
     """Return a function of ours with the signature of theirs, which pipelines inspect."""
-
     signature = inspect.signature(theirs)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
