@@ -48,7 +48,8 @@ def run(source: Path, arguments: list[str], plugin: list[str]) -> ElementTree.El
         path = os.pathsep.join([str(ROOT), str(source), os.environ.get("PYTHONPATH", "")])
         subprocess.run(
             [
-                sys.executable, "-m", "pytest", "-q", *plugin, "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(source),
+                sys.executable, "-m", "pytest", "-q", *plugin, "-p", "no:cacheprovider",
+                "-c", os.devnull, "--rootdir", str(source),
                 "--import-mode=importlib", f"--junitxml={report}", *arguments,
                 *map(str, files(source)),
             ],
@@ -97,9 +98,7 @@ def claim() -> Iterator[Figure]:
     named = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DIFFUSERS_SOURCE")
     if not named:
         note = "name one: PATH, or DIFFUSERS_SOURCE; diffusers' packages leave the tests out"
-        yield Figure(
-            "source trees of diffusers that were named: not measured", 0, ">= 1", note=note
-        )
+        yield Figure("source trees of diffusers named: not measured", 0, ">= 1", note=note)
         return
     yield from measure(Path(named).resolve(), sys.argv[2:])
 
