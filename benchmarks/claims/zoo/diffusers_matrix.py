@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every scheduler class on a product of its options beside the diffusers that is installed.
 
+Configurations in which diffusers' own result is not finite are counted and not compared; ours must
+be finite there.
+
 python -m benchmarks.claims.zoo.diffusers_matrix [CLASS ...]
 """
 
@@ -52,7 +55,7 @@ def measure(names: list[str] | None = None) -> Iterator[Figure]:
         for case, errors in missed[:5]:
             print(f"       {case}\n       {errors}", flush=True)
         note = f"{wide} judged in float64" if wide else ""
-        note += f"{', ' if note and nan else ''}{f'diffusers has NaN in {nan}' if nan else ''}"
+        note += f"{', ' if note and nan else ''}{f'diffusers has NaN in {nan}, not compared' if nan else ''}"
         yield Figure(
             f"{name}: largest difference from diffusers {diffusers.__version__} over {count} "
             "configurations, step by step and whole loop, second outputs and timesteps",
