@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # overflow of plans that diverge
 @settings(
-    max_examples=100, deadline=None, derandomize=True, database=None,
+    max_examples=200, deadline=None, derandomize=True, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(runs())

@@ -54,8 +54,9 @@ def measure(names: list[str] | None = None) -> Iterator[Figure]:
                 missed.append((case, errors))
         for case, errors in missed[:5]:
             print(f"       {case}\n       {errors}", flush=True)
-        note = f"{wide} judged in float64" if wide else ""
-        note += f"{', ' if note and nan else ''}{f'diffusers has NaN in {nan}, not compared' if nan else ''}"
+        notes = [f"{wide} judged in float64"] if wide else []
+        notes += [f"diffusers has NaN in {nan}, not compared"] if nan else []
+        note = ", ".join(notes)
         yield Figure(
             f"{name}: largest difference from diffusers {diffusers.__version__} over {count} "
             "configurations, step by step and whole loop, second outputs and timesteps",
