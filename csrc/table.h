@@ -19,12 +19,12 @@ Row<T> row_of(const pdc_table& t, int r) {
   row.registers_in = t.registers_in[r];
   row.registers_out = t.registers_out[r];
   row.draws = t.draws_of_row[r];
-  row.clipped = t.clip;
   for (int j = 0; j < K; ++j) {
     for (int k = 0; k < K; ++k) row.A[j][k] = static_cast<T>(t.A[(r * K + j) * K + k]);
     for (int m = 0; m < M; ++m) row.S[j][m] = static_cast<T>(t.S[(r * K + j) * M + m]);
     row.f[j] = static_cast<T>(t.f[r * K + j]);
     row.d[j] = t.clip ? static_cast<T>(t.d[r * K + j]) : 0;
+    row.clipped |= row.d[j] != 0;
   }
   if (t.clip) {
     row.c_skip = static_cast<T>(t.c_skip[r]);

@@ -50,7 +50,7 @@ class ReferenceProgram:
         z = self._draws(row, noise, dtype, device)
         z = z if scale is None else [s * draw for s, draw in zip(scale, z, strict=True)]
         D = None
-        if F is not None and t.clip is not None:
+        if F is not None and t.clip is not None and t.d[row].any():
             D = (float(t.c_skip[row]) * registers[0] + float(t.c_out[row]) * F).clamp(*t.clip)
         after = []
         for j in range(t.registers_out[row]):

@@ -25,14 +25,19 @@ def _single(values: Array) -> Array:
     return values.astype(np.float32).astype(np.float64)
 
 
-def rounded(plan: Plan, A: Array, f: Array) -> tuple[Array, Array]:
-    """Return A [n + 1, K, K] and f [n + 1, K] in float32 numbers, errors carried from row to row.
+def rounded(
+    plan: Plan, A: Array, f: Array, d: Array, subtracts: NDArray[np.bool_]
+) -> tuple[Array, Array, Array]:
+    """Return A [n + 1, K, K], f and d [n + 1, K] in float32 numbers, errors carried from row to row.
 
     Args:
         plan: the plan, for its preconditioning and its marginals.
         A, f: coefficients of registers and of the network's output, float64.
+        d: of the clipped prediction, which is left as it is, or of the difference D − x.
+        subtracts: [n + 1, K], which registers read that difference in place of the output.
 
     """
+    clipped, f = d, np.where(subtracts, d, f)  # one operand of each register
     A32, f32 = _single(A), _single(f)
     size_x0, size_noise = plan.register_sizes
     K = A.shape[1]
@@ -41,14 +46,17 @@ def rounded(plan: Plan, A: Array, f: Array) -> tuple[Array, Array]:
         i = row - 1
         scale, skip, out = plan.scale[i], plan.c_skip[i], plan.c_out[i]
         sizes = np.stack([size_x0[i], size_noise[i]], axis=1)  # [K, 2]
-        F = np.array([1.0 - skip * sizes[0, 0] / scale, -skip * sizes[0, 1] / scale]) / out
-        F_error = -skip / (scale * out) * error[0]
+        output = np.array([1.0 - skip * sizes[0, 0] / scale, -skip * sizes[0, 1] / scale]) / out
+        output_error = -skip / (scale * out) * error[0]
+        apart = subtracts[row][:, None]
+        F = np.where(apart, [1.0 - sizes[0, 0], -sizes[0, 1]], output)  # [K, 2]
+        F_error = np.where(apart, -error[0], output_error)
         carried = A[row] @ error + f[row][:, None] * F_error
         made = (A32[row] - A[row]) @ sizes + (f32[row] - f[row])[:, None] * F
         after = carried + made
         for j in range(plan.registers_out[row]):
             k = int(np.argmax(np.abs(A[row, j] * sizes[:, 1])))
-            nudge = _solve(sizes[k], F, -after[j])
+            nudge = _solve(sizes[k], F[j], -after[j])
             if nudge is None:
                 continue
             a, b = A32[row, j, k] + nudge[0], f32[row, j] + nudge[1]
@@ -57,10 +65,10 @@ def rounded(plan: Plan, A: Array, f: Array) -> tuple[Array, Array]:
                 continue
             A32[row, j, k], f32[row, j] = np.float32(a), np.float32(b)
             after[j] = (
-                carried[j] + (A32[row, j] - A[row, j]) @ sizes + (f32[row, j] - f[row, j]) * F
+                carried[j] + (A32[row, j] - A[row, j]) @ sizes + (f32[row, j] - f[row, j]) * F[j]
             )
         error = after
-    return A32, f32
+    return A32, np.where(subtracts, 0.0, f32), np.where(subtracts, f32, clipped)
 
 
 def _solve(p: Array, q: Array, target: Array) -> tuple[float, float] | None:

@@ -25,7 +25,9 @@ class Rows:
     and ``input' = c_in·reg'_0``; R = n + 1 rows, K registers, M draws.
 
     Row 0 reads the initial state, or, where ``registers_in[0]`` is 0, makes it of unit noise: draw
-    0 of purpose INITIAL.  Without clipping D is an affine map of reg_0 and F and needs no operand.
+    0 of purpose INITIAL.  Without clipping D is an affine map of reg_0 and F and needs no operand,
+    but for float32 registers such as (x − D)/sigma at a small level: there the difference F − reg_0
+    is the operand, with infinite bounds, for x/sigma − D/sigma would lose the digits that it keeps.
     """
 
     registers_in: NDArray[np.int32]
@@ -75,9 +77,18 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
     direct = plan.B_raw if plan.clip else plan.B + plan.B_raw
     A, f = plan.A.copy(), direct * c_out[:, None]
     A[:, :, 0] += direct * c_skip[:, None]
+    d, clip = plan.B if plan.clip else np.zeros_like(plan.B), plan.clip
+    subtracts = np.zeros(f.shape, bool)
+    if single and not plan.clip:
+        subtracts = _cancelling(plan, A, f)
+    if subtracts.any():
+        clip = (-np.inf, np.inf)
+        c_skip, c_out = np.full_like(c_skip, -1.0), np.ones_like(c_out)
+        d, f = np.where(subtracts, f, 0.0), np.where(subtracts, 0.0, f)
+        A[:, :, 0] += d
     A[np.abs(A) <= 4e-16 * np.abs(plan.A)] = 0.0
     if single:
-        A, f = rounded(plan, A, f)
+        A, f, d = rounded(plan, A, f, d, subtracts)
     S, stream = plan.S, plan.stream
     purpose = np.full(stream.shape, SAMPLER, np.uint32)
     registers_in = plan.registers_in.copy()
@@ -90,16 +101,32 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
         draws=(stream >= 0).sum(axis=1).astype(np.int32),
         A=A,
         f=f,
-        d=plan.B if plan.clip else np.zeros_like(plan.B),
+        d=d,
         S=S,
         stream=np.maximum(stream, 0).astype(np.uint32),
         purpose=purpose,
         c_skip=c_skip,
         c_out=c_out,
         c_in=np.append(plan.c_in / plan.scale[:-1], 0.0),
-        clip=plan.clip,
+        clip=clip,
         guidance=None,
     )
+
+
+def _cancelling(plan: Plan, A: Array, f: Array) -> NDArray[np.bool_]:
+    """[n + 1, K]: whether ``A_j0·x + f_j·D`` is far larger than ``(A_j0 + f_j)·x + f_j·(D − x)``.
+
+    Only where the network's output is D itself and x is not scaled, so that the difference of the
+    two, for a perfect denoiser ``−noise``, is rounded once.
+    """
+    x0, noise = (size[:-1, 0] for size in plan.register_sizes)
+    exact = (plan.c_skip == 0) & (plan.c_out == 1) & (plan.scale[:-1] == 1)
+    x, f, A0 = np.hypot(x0, noise)[:, None], f[1:], A[1:, :, 0]
+    apart = np.abs(A0) * x + np.abs(f)
+    kept = np.abs(A0 + f) * x + np.abs(f) * np.hypot(1 - x0, noise)[:, None]
+    size = np.hypot(*(size[1:] for size in plan.register_sizes))
+    cancels = exact[:, None] & (apart > 4 * np.maximum(kept, size))
+    return np.concatenate([np.zeros_like(cancels[:1]), cancels])
 
 
 def _with_initial_draw(plan: Plan) -> tuple[Array, NDArray[np.int64], NDArray[np.uint32]]:

@@ -60,9 +60,10 @@ def compile_tape(
     K = max(len(c) for c in fewest)
     own = _read(steps, own_up_to=K)
     chosen = own if max(len(c) for c in own) == K else fewest
-    if handed_out:
-        for functionals in chosen:
-            functionals[1:, 0] = 0.0  # the state is a register itself: the span is the same
+    for functionals, step in zip(chosen, steps, strict=True):
+        # The query is a register itself: the span is the same without it, and a register that
+        # holds -x/sigma at a small level is far larger than what it is read for.
+        functionals[1:, 0] = 0.0
     rows = _rows(steps, chosen)
     draws = int(rows["stream"].max()) + 1
     interval = np.array(tape.intervals[:draws], np.float64).reshape(-1, 2)

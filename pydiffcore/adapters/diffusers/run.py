@@ -150,7 +150,7 @@ class Run:
         x = sample.to(dtype)
         registers = [x, *self.registers[1 : int(t.registers_in[row])]]
         F = F.to(dtype)
-        if D is None and t.clip is not None:
+        if D is None and t.clip is not None and t.d[row].any():
             D = (float(t.c_skip[row]) * x + float(t.c_out[row]) * F).clamp(*t.clip)
         draws = [] if z is None else [*z.to(dtype)]
         after = []

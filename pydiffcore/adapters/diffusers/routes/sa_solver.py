@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydiffcore.adapters.diffusers.family import Family, table_noising
@@ -17,15 +16,12 @@ __all__ = ["FAMILIES"]
 Options = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Taus:
-    """τ of the steps from these levels, as a function of the level."""
-
-    sigma: tuple[float, ...]
-    tau: tuple[float, ...]
-
-    def __call__(self, sigma: float) -> float:
-        return self.tau[self.sigma.index(sigma)]
+def sa(
+    x: Any, denoise: Any, levels: Any, noise: Any, *, taus: Sequence[float], **options: Any
+) -> Any:
+    """SA-Solver with the τ of each step: two that begin at one level may differ in their times."""
+    in_turn = iter(taus)  # the sampler asks once per step
+    return sa_solver(x, denoise, levels, noise, tau=lambda sigma: next(in_turn), **options)
 
 
 def between(t: Any) -> int:
@@ -63,10 +59,9 @@ def sa_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
 
 
 def sa_recipe(s: Any, begin: int, options: Options) -> Recipe:
-    sigma = log_snr.edm_levels(s, begin)
-    tau = tuple(float(s.tau_func(t)) for t in s.timesteps.tolist()[begin:])
+    taus = tuple(float(s.tau_func(t)) for t in s.timesteps[begin:].cpu())  # tensors, as from a loop
     return log_snr.recipe_in_frame(
-        s, begin, sa_solver, tau=Taus(sigma[:-1], tau),
+        s, begin, sa, taus=taus,
         predictor=s.config.predictor_order, corrector=s.config.corrector_order,
         predict="x0" if s.predict_x0 else "eps", variant="bh1" if s.predict_x0 else "exact",
         lower_order_final=bool(s.config.lower_order_final),
