@@ -41,3 +41,38 @@ def test_tau_is_a_function_of_the_timestep_as_a_tensor():
     config = {**FIRST, "tau_func": lambda t: torch.sigmoid((t.float() - 500) / 100)}
     found, expected = (loop(library, 9, **config)[1] for library in (ours, diffusers))
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+REFUSED = [
+    ({"algorithm_type": "noise_prediction", "thresholding": True}, 1, "thresholding is True"),
+    ({"variance_type": "learned"}, 2, "variance_type is 'learned'"),
+    (
+        {"variance_type": "learned_range", "algorithm_type": "noise_prediction"}, 2,
+        "variance_type is 'learned_range'",
+    ),
+    (
+        {"algorithm_type": "noise_prediction", "prediction_type": "flow_prediction"}, 1,
+        "prediction_type is 'flow_prediction'",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "halves", "message"), REFUSED)
+def test_what_theirs_has_no_step_of_is_named(config, halves, message):
+    x = torch.ones(2, 3, 4, 4)
+    F = x.repeat(1, halves, 1, 1)
+    kinds = []
+    for library in (diffusers, ours):
+        scheduler = library.SASolverScheduler(**config)
+        scheduler.set_timesteps(9)
+        with pytest.raises((ValueError, RuntimeError)) as caught:
+            scheduler.step(F, scheduler.timesteps[0], x)
+        kinds.append(caught.type)
+    assert issubclass(kinds[1], kinds[0])
+    assert message in str(caught.value)
+
+
+def test_the_mean_alone_of_a_network_with_a_learned_variance():
+    config = {**FIRST, "variance_type": "learned_range"}
+    found, expected = (loop(library, 9, **config)[1] for library in (ours, diffusers))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from pydiffcore.adapters.diffusers.family import Family, table_noising
 from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.routes import log_snr
@@ -58,7 +60,46 @@ def sa_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
     return {**made, "num_inference_steps": len(made["timesteps"]), **emptied(s)}
 
 
+def refuse_of_noise(s: Any) -> None:
+    """Refuse what the integral of the noise has no step of, in diffusers either.
+
+    Raises:
+        ValueError: a network that predicts a flow.
+        NotImplementedError: dynamic thresholding.
+
+    """
+    if s.config.prediction_type == "flow_prediction":
+        raise ValueError(
+            "prediction_type is 'flow_prediction', expected one of epsilon, sample, v_prediction "
+            "where algorithm_type is 'noise_prediction'"
+        )
+    if s.config.thresholding:
+        raise NotImplementedError(
+            "thresholding is True, expected False where algorithm_type is 'noise_prediction'"
+        )
+
+
+def one_output(
+    s: Any, output: Tensor, sample: Tensor, timestep: Any
+) -> tuple[Tensor, Tensor | None]:
+    """Refuse a network that learned a variance: diffusers' own draws noise for its half too.
+
+    Raises:
+        NotImplementedError: there is a second half.
+
+    """
+    kind = s.config.variance_type
+    if kind in ("learned", "learned_range") and output.shape[1] == 2 * sample.shape[1]:
+        raise NotImplementedError(
+            f"variance_type is {kind!r}, of which SASolverScheduler has no step: expected None and "
+            f"the first {sample.shape[1]} channels of model_output, which has {output.shape[1]}"
+        )
+    return output, None
+
+
 def sa_recipe(s: Any, begin: int, options: Options) -> Recipe:
+    if not s.predict_x0:
+        refuse_of_noise(s)
     taus = tuple(float(s.tau_func(t)) for t in s.timesteps[begin:].cpu())  # tensors, as from a loop
     return log_snr.recipe_in_frame(
         s, begin, sa, taus=taus,
@@ -77,7 +118,7 @@ FAMILIES = {
         noising=table_noising,
         draws=lambda s, index, t, options: True,
         second="",
-        split=log_snr.without_variance,
+        split=one_output,
         local=("model_outputs", "lower_order_nums", "last_sample"),
         members=log_snr.members,
     ),
