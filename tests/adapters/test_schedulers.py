@@ -6,6 +6,7 @@ import inspect
 import threading
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -114,6 +115,19 @@ def test_the_loop_is_theirs(name, option):
 def theirs_timesteps(scheduler):
     scheduler.set_timesteps(9)
     return scheduler.timesteps
+
+
+@pytest.mark.parametrize("of", [tuple, np.array, torch.tensor])
+@pytest.mark.parametrize(
+    "name", ["DDPMScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler"]
+)
+def test_custom_timesteps_may_be_an_array(name, of):
+    chosen = [901, 600, 320, 7]
+    mine, theirs = pair(name)
+    mine.set_timesteps(timesteps=of(chosen))
+    theirs.set_timesteps(timesteps=chosen)
+    torch.testing.assert_close(mine.timesteps, theirs.timesteps, rtol=0, atol=0)
+    assert mine.num_inference_steps == theirs.num_inference_steps
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -78,7 +78,7 @@ def heun_schedule(
     one_of(num_inference_steps=num_inference_steps, timesteps=timesteps)
     if timesteps is not None:
         no_curve(s.config, "timesteps")
-    n = num_inference_steps or len(timesteps or ())
+    n = num_inference_steps or (0 if timesteps is None else len(timesteps))
     at, between, table = levels(s, n, timesteps, num_train_timesteps or 0)
     at, between = curve(s, at, between, table, n)
     steps = placed(at, torch.float32)
