@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the preconditioned schedulers, the flows and iPNDM are compared on."""
 
+import math
+
 import torch
 from parity import Axes
 from parity_axes import BOTH, N10, N33
@@ -17,6 +19,15 @@ CURVE = {
 }
 RAMP = torch.tensor([0.0, 0.3, 1.0])
 CHURN = {"s_churn": 5.0, "s_noise": 1.01, "s_tmin": 0.1, "s_tmax": 20.0}
+
+
+def curve(n):
+    """The noise's share at n + 1 times: sines that begin at 1 and below, lines, a cliff."""
+    rest = [1 - i / n for i in range(n + 1)]
+    sines = [[math.sin(high * each) for each in rest] for high in (math.pi / 2, 1.3)]
+    return [*sines, [0.98 * each for each in rest], [0.9 * each**4 for each in rest]]
+
+
 EDM = [
     Axes("EDMEulerScheduler", CURVE, [N10, N33], step=[{}, CHURN], begin=[0, 4]),
     Axes(
@@ -70,6 +81,11 @@ EDM = [
     ),
     Axes("IPNDMScheduler", {}, [{"num_inference_steps": n} for n in (1, 2, 5, 10, 33, 100)]),
     Axes("IPNDMScheduler", {}, [N33], begin=[4, 30]),
+    Axes("IPNDMScheduler", {"num_train_timesteps": [50, 1000]}, [N10, N33], begin=[0, 1, 9]),
+    *(
+        Axes("IPNDMScheduler", {"trained_betas": curve(n)}, [{"num_inference_steps": n}], begin=at)
+        for n, at in ((1, [0]), (4, [0, 3]), (12, [0, 1, 5, 11]), (40, [0, 20]))
+    ),
 ]
 FLOW_EULER, FLOW_HEUN = "FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler"
 CURVES = [{}, *({name: [True]} for name in (

@@ -63,7 +63,6 @@ class Family:
         step, aliases: names of the method that steps.
         members: further members of the class.
         float32_noise: noise is drawn in float32 whatever the network's dtype.
-        wraps: steps go on after the last one, on a recipe that has more rows than timesteps.
 
     """
 
@@ -87,7 +86,6 @@ class Family:
     second: str = "pred_original_sample"
     local: tuple[str, ...] = ()
     float32_noise: bool = False
-    wraps: bool = False
     anywhere: bool = False
     step: str = "step"
     aliases: tuple[str, ...] = ()

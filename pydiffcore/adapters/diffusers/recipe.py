@@ -40,6 +40,8 @@ class Recipe:
         labels: of the network calls, for the plan's table.
         second: per call (a, b, s): the second thing that a step returns is a·X + b·D + s·z with the
             caller's state X; None where it is D.
+        cycle: first and last of the plan's rows that are run over and over, for as many loops of a
+            schedule as there are; None where the last row is the end.
 
     """
 
@@ -51,6 +53,11 @@ class Recipe:
     options: tuple[tuple[str, Any], ...] = ()
     labels: tuple[float, ...] = ()
     second: tuple[tuple[float, float, float], ...] | None = None
+    cycle: tuple[int, int] | None = None
+
+    def after(self, row: int) -> int:
+        """Return the row that follows another."""
+        return self.cycle[0] if self.cycle is not None and row == self.cycle[1] else row + 1
 
 
 @dataclass(frozen=True)

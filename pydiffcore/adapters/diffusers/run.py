@@ -118,7 +118,7 @@ class Run:
         if self.registers is None and (grad or D is not None):
             self.registers = [self.state[k].clone() for k in range(self.plan.registers)]
         row = self.row
-        self.row += 1
+        self.row = self.recipe.after(row)
         if self.registers is not None:
             return self._torch_row(row, sample, F, z, D)
         self.state[0].copy_(sample)
@@ -165,6 +165,14 @@ class Run:
             after.append(torch.zeros_like(x) if total is None else total)
         self.registers = after + self.registers[len(after) :]
         return after[0]
+
+    def row_of(self, index: int) -> int:
+        """Return the row of a step, that of this loop where rows are run over and over."""
+        row = index - self.first + 1
+        if self.recipe.cycle is None:
+            return row
+        first, last = self.recipe.cycle
+        return self.row if (self.row - row) % (last - first + 1) == 0 else row
 
     @property
     def state_only(self) -> bool:

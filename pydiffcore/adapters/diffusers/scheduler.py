@@ -212,15 +212,11 @@ class Fused:
         if self.family.by_time:
             return position(timestep, values)
         index, last = values["_step_index"], len(values["timesteps"])
-        if self.family.wraps:
-            last = len(values["timesteps"]) ** 2
         if index is None or (index >= last and self._begin_index is None):  # a run begins
+            if index is not None:  # without the history of the one that is over
+                values["_run"] = None
             self._init_step_index(timestep)
             index = self._first
-            run = values.get("_run")
-            if self.family.wraps and run is not None:  # or goes on with its history
-                after = run.first + run.row - 1
-                index = after if after % len(values["timesteps"]) == index else index
         if index >= last:
             raise IndexError(
                 f"step {index} of a schedule of {last}: the run is over, call set_timesteps for "
@@ -239,7 +235,7 @@ class Fused:
         schedule = (values["timesteps"], values.get("sigmas"))
         run: Run | None = values.get("_run")
         if run is not None and index >= 0:
-            row = index - run.first + 1
+            row = run.row_of(index)
             if self.family.by_time:
                 run.row = row
             changed = key != run.key and run.state_only

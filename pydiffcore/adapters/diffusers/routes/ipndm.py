@@ -17,7 +17,7 @@ from pydiffcore.adapters.diffusers.routes.pndm import ADAMS
 __all__ = ["FAMILIES"]
 
 Options = Mapping[str, Any]
-LOOPS = 4  # of the schedule, whose steps may go on with the history of the loop before
+READ = 4  # values of ε that a step reads
 
 
 def ipndm(
@@ -30,7 +30,7 @@ def ipndm(
     kept: list[Any] = []
     for (alpha, beta, alpha_next, beta_next), (sigma, _) in zip(rows, levels.steps(), strict=True):
         F = denoise(x, sigma)
-        kept = [beta * x + alpha * F, *kept][:4]
+        kept = [beta * x + alpha * F, *kept][:READ]
         eps = sum(w * each for w, each in zip(ADAMS[len(kept) - 1], kept, strict=True))
         if alpha == 0 and len(kept) == 1:  # the state is the noise: nothing of x0 is known
             x = max(beta_next, 1e-30) * eps
@@ -62,14 +62,22 @@ def setup(s: Any) -> dict[str, Any]:
 
 
 def recipe(s: Any, begin: int, options: Options) -> Recipe:
+    """Return the recipe of a run that goes on for as many loops as the caller likes.
+
+    As in diffusers the history outlasts a loop where the caller empties ``_step_index`` instead of
+    setting timesteps.  Rows repeat from the one on that reads a whole history.
+    """
     alpha, beta = s.alphas.double().tolist(), s.betas.double().tolist()
     once = list(zip(alpha[:-1], beta[:-1], alpha[1:], beta[1:], strict=True))
-    rows = once[begin:] + once * (LOOPS - 1)
+    loop = once if s.begin_index is None else once[begin:]
+    before = once[begin:] + loop * -(-max(READ - len(once[begin:]), 0) // len(loop))
+    rows = before + loop + (loop * READ)[:READ]  # which read what the last steps of a loop leave
     return Recipe(
         ipndm,
         (*(row[1] for row in rows), rows[-1][3]),
         predicted("sample", False),
         options=(("rows", tuple(rows)),),
+        cycle=(len(before) + 1, len(before) + len(loop)),
     )
 
 
@@ -81,6 +89,5 @@ FAMILIES = {
         early=True,
         second="",
         local=("betas", "alphas", "ets"),
-        wraps=True,
     ),
 }
