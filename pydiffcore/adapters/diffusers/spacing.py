@@ -24,10 +24,12 @@ def spaced(config: Mapping[str, Any], n: int, *, whole: bool = True, train: int 
     """Return n falling timesteps: whole (int64), or float32 where linspace keeps fractions.
 
     Raises:
-        ValueError: timestep_spacing is none of the three.
+        ValueError: timestep_spacing is none of the three, or its stride is between no timesteps.
 
     """
     N, spacing = train or config["num_train_timesteps"], config["timestep_spacing"]
+    if n == 0 and spacing in ("leading", "trailing"):  # linspace has an empty schedule
+        raise ValueError("num_inference_steps is 0, expected at least 1")
     kind: Any = np.int64 if whole else np.float32
     if spacing == "linspace":
         if whole:

@@ -64,10 +64,19 @@ def ddim_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
     return {"timesteps": placed(at), "num_inference_steps": num_inference_steps}
 
 
+def kept_signal(bar: Any, before: Any) -> Any:
+    """ᾱ/ᾱ', the signal that a step of the process keeps.
+
+    Betas near 1 take ᾱ below the smallest float32: two entries without signal tell nothing about
+    each other, and steps elsewhere in the table must not fail on their 0/0.
+    """
+    return bar / before if before != 0 else type(bar)(0)
+
+
 def ddim_variance(bar: Any, before: Any) -> float:
     """(1 − ᾱ')/(1 − ᾱ) (1 − ᾱ/ᾱ'), the posterior's."""
     one = type(bar)(1)
-    return max(float((one - before) / (one - bar) * (one - bar / before)), 0.0)
+    return max(float((one - before) / (one - bar) * (one - kept_signal(bar, before))), 0.0)
 
 
 def ddim_step(bar: Any, before: Any, eta: float, clipped: bool) -> Step:
@@ -157,7 +166,7 @@ def ddpm_neighbours(s: Any, t: int) -> tuple[Any, Any]:
 
 def ddpm_posterior(bar: Any, before: Any) -> tuple[float, float, float, float]:
     """Weights of X and D in the posterior's mean, its variance β̃, and β: Ho et al. 2020, eq. 7."""
-    one, ratio = type(bar)(1), bar / before
+    one, ratio = type(bar)(1), kept_signal(bar, before)
     beta, share = one - ratio, (one - before) / (one - bar)
     of_x = math.sqrt(ratio) * float(share)
     of_D = math.sqrt(before) * float(beta) / float(one - bar)
