@@ -19,7 +19,7 @@ from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
 from pydiffcore.adapters.diffusers.pair import Pair
 from pydiffcore.adapters.diffusers.place import element, position
 from pydiffcore.adapters.diffusers.run import Run
-from pydiffcore.adapters.diffusers.threads import Threads
+from pydiffcore.adapters.diffusers.threads import PerThread, Threads
 from pydiffcore.adapters.diffusers.threshold import threshold
 
 __all__ = ["LOCAL", "Fused"]
@@ -56,10 +56,16 @@ class Fused:
         self._threads = Threads({"_step_index": None, "_begin_index": None})
         self.__dict__["__module__"] = "diffusers"  # how pipelines that are saved name the class
         self._assign(self.family.setup(self))
+        self._threads = Threads(self._threads.values())  # this thread has set no timesteps either
 
     def _assign(self, values: dict[str, Any]) -> None:
+        local = {}
         for name, value in values.items():
-            setattr(self, name, value)
+            if isinstance(getattr(type(self), name, None), PerThread):
+                local[name] = value
+            else:
+                setattr(self, name, value)
+        self._threads.write(local)
 
     # ------------------------------------------------------------------------------- timesteps
 
@@ -165,8 +171,15 @@ class Fused:
         """
         options = step_options(self, args, kwargs)
         self._check_step(timestep)
-        family, values = self.family, self._threads.values()
-        index = self._place(timestep, values)
+        with self._threads as values:
+            return self._stepped(values, model_output, timestep, sample, options)
+
+    def _stepped(
+        self, values: dict[str, Any], model_output: Tensor, timestep: Any, sample: Tensor,
+        options: dict[str, Any],
+    ) -> Any:  # fmt: skip
+        """Return the result of a step on this thread's values."""
+        family, index = self.family, self._place(timestep, values)
         if family.outside is not None:
             state = family.outside(self, model_output, sample, index, options)
             if state is not None:

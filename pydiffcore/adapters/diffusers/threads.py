@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["PerThread", "Threads"]
@@ -16,36 +17,49 @@ class Threads:
     """Values by name, one set per thread.
 
     What a thread writes is its own.  A thread that has written no schedule yet sees the latest
-    one of any thread, so that one thread may set timesteps and another one step through them.
+    one of any thread, so that one thread may set timesteps and another one step through them;
+    inside ``with threads as values`` it sees the one that was the latest at its beginning.
     """
 
     def __init__(self, values: dict[str, Any]) -> None:
-        self._shared = values
+        self._shared = values  # replaced as a whole: who reads it needs no lock
+        self._lock = threading.Lock()
         self._local = threading.local()
 
     def values(self) -> dict[str, Any]:
         """Return this thread's values."""
         local = self._local
         mine: dict[str, Any] | None = getattr(local, "mine", None)
-        follows = getattr(local, "follows", None)
+        follows, shared = getattr(local, "follows", None), self._shared
         if mine is None or (
             follows is not None
-            and follows is not self._shared
+            and follows is not shared
             and mine.get("_step_index") is None  # not in the middle of a run
+            and not getattr(local, "held", False)
         ):
-            local.follows = self._shared
-            mine = local.mine = dict(self._shared)
+            local.follows = shared
+            mine = local.mine = dict(shared)
         return mine
 
-    def write(self, name: str, value: Any) -> None:
-        """Set one of this thread's values; a schedule is also shown to threads without one."""
+    def __enter__(self) -> dict[str, Any]:
         values = self.values()
-        values[name] = value
-        if name not in RUN:
+        self._local.held = True
+        return values
+
+    def __exit__(self, *_: object) -> None:
+        self._local.held = False
+
+    def write(self, new: Mapping[str, Any]) -> None:
+        """Set this thread's values; threads without a schedule see those of one all at once."""
+        self.values().update(new)
+        if not new.keys() <= RUN:
             self._local.follows = None
-            self._shared = {**self._shared, name: value}
-        elif name not in self._shared:  # the constructor's value: other threads begin with it
-            self._shared = {**self._shared, name: value}
+        # Of a run others see what the constructor says: they begin with it.
+        if any(name not in RUN or name not in self._shared for name in new):
+            with self._lock:
+                shared = self._shared
+                shown = {k: v for k, v in new.items() if k not in RUN or k not in shared}
+                self._shared = {**shared, **shown}
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.values().items() if name not in HIDDEN}
@@ -69,4 +83,4 @@ class PerThread:
             raise AttributeError(self.name) from None
 
     def __set__(self, scheduler: Any, value: Any) -> None:
-        scheduler.__dict__["_threads"].write(self.name, value)
+        scheduler.__dict__["_threads"].write({self.name: value})
