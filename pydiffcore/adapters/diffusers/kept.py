@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pydiffcore.adapters.diffusers.place import number
 from pydiffcore.adapters.diffusers.recipe import Recipe
 
 __all__ = ["kept_recipe"]
@@ -30,7 +31,7 @@ def kept_recipe(s: Any, values: dict[str, Any], index: int, timestep: Any, optio
         [each for each in values.values() if isinstance(each, int | float | str)],
         [each for each in own if isinstance(each, int | float | str)],
         [(id(each), each._version) for each in tables],
-        None if index >= 0 else float(timestep),
+        None if index >= 0 else float(number(timestep)),
         [options[name] for name in s.family.options],
     )
     kept = values.get("_recipe")
@@ -47,6 +48,7 @@ def made_recipe(s: Any, index: int, timestep: Any, options: Any) -> Recipe:
     Raises:
         ValueError: a prediction type that the scheduler does not know.
         NotImplementedError: one that diffusers' own has not implemented.
+        IndexError: a timestep that it has no levels at.
 
     """
     kind = s.config.get("prediction_type", "epsilon")
@@ -59,6 +61,19 @@ def made_recipe(s: Any, index: int, timestep: Any, options: Any) -> Recipe:
     make: Callable[..., Recipe] = s.family.recipe
     if not s.family.by_time:
         return make(s, index, options)
-    at = s.timesteps.tolist() if index >= 0 else [float(timestep)]
-    whole = not s.timesteps.is_floating_point()
-    return make(s, [int(t) for t in at] if whole else at, options)
+    at = s.timesteps.tolist() if index >= 0 else [number(timestep)]
+    if s.timesteps.is_floating_point():
+        return make(s, [float(t) for t in at], options)
+    return make(s, [whole(t, s.config.num_train_timesteps) for t in at], options)
+
+
+def whole(t: Any, N: int) -> int:
+    """Return a timestep as an index of the table, from its end where it is negative.
+
+    Raises:
+        IndexError: it is none.
+
+    """
+    if not -N <= t < N or t != int(t):
+        raise IndexError(f"timestep is {t}, expected a whole number below num_train_timesteps, {N}")
+    return int(t)

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-__all__ = ["element", "position"]
+__all__ = ["element", "number", "position"]
 
 
 def element(timestep: Any, schedule: Tensor) -> int:
@@ -22,6 +24,25 @@ def element(timestep: Any, schedule: Tensor) -> int:
     return -1
 
 
+def number(timestep: Any) -> Any:
+    """Return a timestep as a number.
+
+    Raises:
+        TypeError: it is none.
+        RuntimeError: it is several.
+
+    """
+    if isinstance(timestep, Real):
+        return timestep
+    if not isinstance(timestep, Tensor | np.ndarray):
+        raise TypeError(f"timestep is {timestep!r}, expected a number or a tensor of one")
+    if timestep.shape not in ((), (1,)):
+        raise RuntimeError(
+            f"timestep has shape {tuple(timestep.shape)}, expected one number for the whole batch"
+        )
+    return timestep.item()
+
+
 def position(timestep: Any, values: dict[str, Any]) -> int:
     """Return where a timestep stands in the schedule, -1 where it does not."""
     schedule = values["timesteps"]
@@ -31,5 +52,5 @@ def position(timestep: Any, values: dict[str, Any]) -> int:
     places = values.get("_places")
     if places is None or places[0] is not schedule:
         places = values["_places"] = (schedule, {t: i for i, t in enumerate(schedule.tolist())})
-    found: int = places[1].get(timestep.item() if isinstance(timestep, Tensor) else timestep, -1)
+    found: int = places[1].get(number(timestep), -1)
     return found

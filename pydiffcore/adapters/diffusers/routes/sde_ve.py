@@ -51,10 +51,23 @@ def set_sigmas(
     self.sigmas = torch.tensor([low * (high / low) ** t for t in self.timesteps.tolist()])
 
 
+def place_of(t: float, last: int, n: int) -> int:
+    """Return which of n levels a time in [0, 1] has, in a schedule whose last index is given.
+
+    Raises:
+        IndexError: it has none.
+
+    """
+    place = np.float32(t) * np.float32(last)
+    if not -n - 1 < place < n:
+        raise IndexError(f"timestep is {t}, expected a time from 0 to 1")
+    return int(place)
+
+
 def recipe(s: Any, at: Sequence[float], options: Mapping[str, Any]) -> Recipe:
     """Reverse diffusion: X' = X + (σ² − σ'²) score + sqrt(σ² − σ'²) z, appendix E."""
     table, last = s.discrete_sigmas.tolist(), len(s.timesteps) - 1
-    places = [int(np.float32(t) * np.float32(last)) for t in at]
+    places = [place_of(t, last, len(table)) for t in at]
     ends = [(table[k], table[k - 1] if k else 0.0) for k in places]
     steps = []
     for sigma, below in ends:

@@ -209,6 +209,11 @@ def previous_timestep(s: Any, timestep: Any) -> Any:
     if not (s.custom_timesteps or s.num_inference_steps):
         return timestep - 1
     at = times(s)
+    if timestep not in at:
+        raise IndexError(
+            f"timestep is {timestep}, expected one of the scheduler's {len(at)} timesteps, "
+            f"{at[:3]} … {at[-1:]}"
+        )
     place = at.index(int(timestep))
     return torch.tensor(-1 if place + 1 == len(at) else at[place + 1])
 
