@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-__all__ = ["element", "number", "position"]
+__all__ = ["element", "no_integer", "number", "position"]
 
 
 def element(timestep: Any, schedule: Tensor) -> int:
@@ -41,6 +41,21 @@ def number(timestep: Any) -> Any:
             f"timestep has shape {tuple(timestep.shape)}, expected one number for the whole batch"
         )
     return timestep.item()
+
+
+def no_integer(timestep: Any, name: str) -> None:
+    """Refuse an integer as a timestep of a scheduler whose own have fractions.
+
+    Raises:
+        ValueError: it is one.
+
+    """
+    whole = isinstance(timestep, Tensor) and not timestep.is_floating_point()
+    if isinstance(timestep, int) or whole:
+        raise ValueError(
+            f"timestep is {timestep!r}: integers, such as the indices of enumerate(timesteps), "
+            f"are no timesteps of {name}; pass one of scheduler.timesteps"
+        )
 
 
 def position(timestep: Any, values: dict[str, Any]) -> int:

@@ -17,7 +17,7 @@ from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.kept import kept_recipe
 from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
 from pydiffcore.adapters.diffusers.pair import Pair
-from pydiffcore.adapters.diffusers.place import element, position
+from pydiffcore.adapters.diffusers.place import element, no_integer, position
 from pydiffcore.adapters.diffusers.run import Run
 from pydiffcore.adapters.diffusers.threads import PerThread, Threads
 from pydiffcore.adapters.diffusers.threshold import threshold
@@ -211,14 +211,8 @@ class Fused:
             raise ValueError(
                 "num_inference_steps is None: call set_timesteps before the first step"
             )
-        if self.family.integers or isinstance(timestep, float):
-            return
-        whole = isinstance(timestep, Tensor) and not timestep.is_floating_point()
-        if isinstance(timestep, int) or whole:
-            raise ValueError(
-                f"timestep is {timestep!r}: integers, such as the indices of enumerate(timesteps), "
-                f"are no timesteps of {type(self).__name__}; pass one of scheduler.timesteps"
-            )
+        if not self.family.integers:
+            no_integer(timestep, type(self).__name__)
 
     def _place(self, timestep: Any, values: dict[str, Any]) -> int:
         """Return the index of the step, -1 for a time that is not in the schedule."""

@@ -7,27 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from pydiffcore.adapters.diffusers import spacing
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.routes import log_snr
-from pydiffcore.adapters.diffusers.routes.sigma import no_curve
+from pydiffcore.adapters.diffusers.routes.dpm import ALGORITHMS, schedule, setup, stochastic
 from pydiffcore.samplers.dpmpp import weights
 from pydiffcore.samplers.multistep import derivatives
 
-__all__ = ["ALGORITHMS", "FAMILIES", "SOLVERS", "curved", "dpm", "stochastic"]
+__all__ = ["FAMILIES", "dpm"]
 
 Options = Mapping[str, Any]
-# Whether D is integrated, or the noise; and the share of the reverse SDE.
-ALGORITHMS = {
-    "dpmsolver++": ("x0", 0.0),
-    "dpmsolver": ("eps", 0.0),
-    "sde-dpmsolver++": ("x0", 1.0),
-    "sde-dpmsolver": ("eps", 1.0),
-}
-SOLVERS = ("midpoint", "heun")
 
 
 def rule(order: int, z: float, solver: str, minus: bool) -> list[float]:
@@ -71,65 +60,17 @@ def dpm(
 
 
 def multi_setup(s: Any) -> dict[str, Any]:
-    made = log_snr.setup_tables(s)
-    log_snr.renamed(
-        s,
-        algorithm_type=(tuple(ALGORITHMS), {"deis": "dpmsolver++"}),
-        solver_type=(SOLVERS, dict.fromkeys(("logrho", "bh1", "bh2"), "midpoint")),
-    )
-    if s.config.final_sigmas_type == "zero" and ALGORITHMS[s.config.algorithm_type][0] == "eps":
-        raise ValueError(
-            f"final_sigmas_type is 'zero', which {s.config.algorithm_type!r} cannot end at: its "
-            "noise has no limit there; expected 'sigma_min'"
-        )
-    order = s.config.solver_order
-    return {**made, "model_outputs": [None] * order, "lower_order_nums": 0}
-
-
-def curved(s: Any, n: int, *, always_rounded: bool = False) -> tuple[Any, Any] | None:
-    """Return timesteps and sigmas of the curve that the configuration asks for, or None."""
-    config, table = s.config, log_snr.table_of(s)
-    if config.get("use_lu_lambdas") and not config.use_karras_sigmas:
-        log = np.log(table)
-        sigmas = np.exp(np.linspace(log[-1], log[0], n))
-    else:
-        found = spacing.transformed(config, table[::-1], n)
-        if found is None:
-            return None
-        sigmas = found
-    at = spacing.sigma_to_t(sigmas, np.log(table))
-    whole = config.use_karras_sigmas or config.get("use_lu_lambdas")
-    whole = whole and (always_rounded or config.beta_schedule != "squaredcos_cap_v2")
-    return (at.round() if whole else at), sigmas
+    return {**setup(s, tuple(ALGORITHMS)), "lower_order_nums": 0}
 
 
 def multi_schedule(
     s: Any, num_inference_steps: int | None, mu: float | None = None, timesteps: Any = None
 ) -> dict[str, Any]:
-    log_snr.shift_by(s, mu)
-    if (num_inference_steps is None) == (timesteps is None):
-        raise ValueError("expected exactly one of num_inference_steps and timesteps")
-    if num_inference_steps is None:
-        no_curve(s.config, "timesteps")
-        at = np.array(timesteps).astype(np.int64)
-    else:
-        at = log_snr.spaced_without_end(s.config, num_inference_steps, log_snr.last_timestep(s))
-    n, table = num_inference_steps or len(at), log_snr.table_of(s)
-    found = curved(s, n)
-    if found is not None:
-        at, sigmas = found
-    elif s.config.use_flow_sigmas:
-        sigmas = log_snr.flow_times(s, n)
-        at = sigmas * s.config.num_train_timesteps
-    else:
-        sigmas = np.interp(at, np.arange(len(table)), table)
-    last = log_snr.last_level(s, float(table[0]))
-    return {
-        **log_snr.timetable(at, sigmas, last),
-        "num_inference_steps": len(at),
-        "model_outputs": [None] * s.config.solver_order,
-        "lower_order_nums": 0,
-    }
+    def spaced(n: int) -> Any:
+        return log_snr.spaced_without_end(s.config, n, log_snr.last_timestep(s))
+
+    made = schedule(s, num_inference_steps, mu, timesteps, spaced)
+    return {**made, "lower_order_nums": 0}
 
 
 def multi_recipe(s: Any, begin: int, options: Options) -> Recipe:
@@ -143,11 +84,6 @@ def multi_recipe(s: Any, begin: int, options: Options) -> Recipe:
         s, begin, dpm, orders=tuple(orders), algorithm=config.algorithm_type,
         solver=config.solver_type,
     )  # fmt: skip
-
-
-def stochastic(s: Any, index: int, timestep: Any, options: Options) -> bool:
-    """Whether each step draws: diffusers draws on the last one too, where nothing is added."""
-    return str(s.config.algorithm_type).startswith("sde")
 
 
 FAMILIES = {

@@ -12,8 +12,7 @@ import numpy as np
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.routes import log_snr
-from pydiffcore.adapters.diffusers.routes.dpm_multi import ALGORITHMS, SOLVERS, curved, stochastic
-from pydiffcore.adapters.diffusers.routes.sigma import no_curve
+from pydiffcore.adapters.diffusers.routes.dpm import ALGORITHMS, schedule, setup, stochastic
 from pydiffcore.samplers.phi import phi
 
 __all__ = ["FAMILIES"]
@@ -99,56 +98,23 @@ def order_list(s: Any, n: int) -> list[int]:
 
 
 def single_setup(s: Any) -> dict[str, Any]:
-    made = log_snr.setup_tables(s)
-    log_snr.renamed(
-        s,
-        algorithm_type=(NAMES, {"deis": "dpmsolver++"}),
-        solver_type=(SOLVERS, dict.fromkeys(("logrho", "bh1", "bh2"), "midpoint")),
-    )
-    if s.config.final_sigmas_type == "zero" and s.config.algorithm_type == "dpmsolver":
-        raise ValueError(
-            "final_sigmas_type is 'zero', which 'dpmsolver' cannot end at: its noise has no limit "
-            "there; expected 'sigma_min'"
-        )
-    return {
-        **made,
-        "model_outputs": [None] * s.config.solver_order,
-        "sample": None,
-        "order_list": order_list(s, s.config.num_train_timesteps),
-    }
+    made = setup(s, NAMES)
+    return {**made, "sample": None, "order_list": order_list(s, s.config.num_train_timesteps)}
 
 
 def single_schedule(
     s: Any, num_inference_steps: int | None, mu: float | None = None, timesteps: Any = None
 ) -> dict[str, Any]:
-    log_snr.shift_by(s, mu)
-    if (num_inference_steps is None) == (timesteps is None):
-        raise ValueError("expected exactly one of num_inference_steps and timesteps")
-    if num_inference_steps is None:
-        no_curve(s.config, "timesteps")
-        at = np.array(timesteps).astype(np.int64)
-    else:
+    def spaced(n: int) -> Any:
         high = log_snr.last_timestep(s) - 1
-        at = np.linspace(0, high, num_inference_steps + 1).round()[::-1][:-1].astype(np.int64)
-    n, table = num_inference_steps or len(at), log_snr.table_of(s)
-    found = curved(s, n, always_rounded=True)
-    if found is not None:
-        at, sigmas = found
-    elif s.config.use_flow_sigmas:
-        sigmas = log_snr.flow_times(s, n)
-        at = sigmas * s.config.num_train_timesteps
-    else:
-        sigmas = np.interp(at, np.arange(len(table)), table)
+        return np.linspace(0, high, n + 1).round()[::-1][:-1].astype(np.int64)
+
+    made = schedule(s, num_inference_steps, mu, timesteps, spaced, always_rounded=True)
+    n = made["num_inference_steps"]
     uneven = n % s.config.solver_order != 0 or s.config.final_sigmas_type == "zero"
     if uneven and not s.config.lower_order_final:
         s.register_to_config(lower_order_final=True)
-    return {
-        **log_snr.timetable(at, sigmas, log_snr.last_level(s, float(table[0]))),
-        "num_inference_steps": n,
-        "model_outputs": [None] * s.config.solver_order,
-        "sample": None,
-        "order_list": order_list(s, n),
-    }
+    return {**made, "sample": None, "order_list": order_list(s, n)}
 
 
 def single_recipe(s: Any, begin: int, options: Options) -> Recipe:

@@ -16,7 +16,8 @@ from torch import Tensor
 from pydiffcore.adapters.diffusers.family import Family, sigma_noising
 from pydiffcore.adapters.diffusers.recipe import Recipe
 from pydiffcore.adapters.diffusers.routes import log_snr
-from pydiffcore.adapters.diffusers.routes.dpm_multi import SOLVERS, dpm, stochastic
+from pydiffcore.adapters.diffusers.routes.dpm import SOLVERS, stochastic
+from pydiffcore.adapters.diffusers.routes.dpm_multi import dpm
 from pydiffcore.adapters.diffusers.routes.euler import gamma_of
 from pydiffcore.adapters.diffusers.routes.linear import Step, affine
 from pydiffcore.prediction import Prediction
