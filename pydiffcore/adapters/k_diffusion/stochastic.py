@@ -119,17 +119,9 @@ def sample_dpmpp_sde(
     options = _noisy(eta, s_noise, r=float(r), joint=noise_sampler is None)
     method = Method(samplers.dpmpp_sde, 2, options)
     return run(
-        method,
-        model,
-        x,
-        sigmas,
-        extra_args,
-        callback,
-        disable,
-        noise_sampler,
-        seed=seed,
+        method, model, x, sigmas, extra_args, callback, disable, noise_sampler, seed=seed,
         in_kernel=True,
-    )
+    )  # fmt: skip
 
 
 def sample_dpmpp_2m_sde(
@@ -154,17 +146,9 @@ def sample_dpmpp_2m_sde(
         raise ValueError(f"solver_type is {solver_type!r}, expected 'midpoint' or 'heun'")
     method = Method(samplers.dpmpp_2m_sde, 1, _noisy(eta, s_noise, solver=solver_type))
     return run(
-        method,
-        model,
-        x,
-        sigmas,
-        extra_args,
-        callback,
-        disable,
-        noise_sampler,
-        seed=seed,
+        method, model, x, sigmas, extra_args, callback, disable, noise_sampler, seed=seed,
         in_kernel=True,
-    )
+    )  # fmt: skip
 
 
 def sample_dpmpp_3m_sde(
@@ -190,14 +174,6 @@ def sample_dpmpp_3m_sde(
     options = _noisy(eta, s_noise, curvature=float(curvature))
     method = Method(samplers.dpmpp_3m_sde, 1, options)
     return run(
-        method,
-        model,
-        x,
-        sigmas,
-        extra_args,
-        callback,
-        disable,
-        noise_sampler,
-        seed=seed,
+        method, model, x, sigmas, extra_args, callback, disable, noise_sampler, seed=seed,
         in_kernel=True,
-    )
+    )  # fmt: skip
