@@ -24,6 +24,7 @@ def plan(rng, K, M, B, *, clip=None, guided=None):
     }
     for name in ("A", "f", "d", "S", "c_in", "c_skip", "c_out"):
         table[name] = rng.normal(size=table[name].shape)
+    table["d"][1::3] = 0.0  # rows that read no clipped prediction
     table["stream"] = rng.integers(0, 2**32, (ROWS, M)).astype(np.uint32)
     table["registers_in"] = rng.integers(1, K + 1, ROWS)
     table["registers_in"][0] = 0 if M else 1

@@ -3,10 +3,11 @@
 
 A run is finite wherever the plan loses fewer digits than float32 has (``Plan.amplification``); its
 float32 error is at most 5 times that of the direct float32 run, or eight units in the last place of
-what the run computes with; in float64 the fused run is the direct one.
+what the run computes with (a direct run can be lucky); in float64 the fused run is the direct one.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cases
 import numpy as np
@@ -85,8 +86,16 @@ def size(x):
     return float(x.double().square().mean().sqrt())
 
 
+class Outcome(NamedTuple):
+    """What was found, an error over what it may be, and in float32 over the direct run's."""
+
+    what: str
+    ratio: float = 0.0
+    times_direct: float = 0.0
+
+
 def outcome(run):
-    """Return (what was found, a number): an error over what it may be, at most 1, where finite.
+    """Return what was found of a run: a ratio of at most 1 where it is finite.
 
     "refused": the sampler says by ValueError what it cannot do; "unstable": the plan says so.
     """
@@ -94,7 +103,7 @@ def outcome(run):
     try:
         plan = pydiffcore.trace(sampler, run.levels, **options)
     except ValueError as error:
-        return f"refused: {error}", 0.0
+        return Outcome(f"refused: {error}")
     kw = {"shape": MIXTURE.shape, "seeds": range(run.seed, run.seed + run.batch)}
     wide = pydiffcore.direct(sampler, MIXTURE, run.levels, **kw, **options)
     dtype = torch.float32 if run.single else torch.float64
@@ -103,15 +112,16 @@ def outcome(run):
         fused = pydiffcore.sample(MIXTURE, plan, dtype=dtype, **kw)
     except FloatingPointError:
         if unstable:
-            return "unstable", 0.0
+            return Outcome("unstable")
         raise
     if unstable:
-        return "unstable", 0.0
+        return Outcome("unstable")
     assert bool(fused.isfinite().all()), f"{run} is not finite"
     scale = max(size(wide), float(run.levels.sigma[-1]), 1.0)
     error = size(fused - wide) / scale
     if not run.single:
-        return "float64", error / (1e-10 * max(plan.amplification, 1.0))
+        return Outcome("float64", error / (1e-10 * max(plan.amplification, 1.0)))
     narrow = pydiffcore.direct(sampler, MIXTURE, run.levels, dtype=torch.float32, **kw, **options)
-    allowed = max(5 * size(narrow.double() - wide) / scale, ULPS * max(plan.amplification, 1.0))
-    return "float32", error / allowed
+    direct = size(narrow.double() - wide) / scale
+    allowed = max(5 * direct, ULPS * max(plan.amplification, 1.0))
+    return Outcome("float32", error / allowed, error / max(direct, 2.0**-53))

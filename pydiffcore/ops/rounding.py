@@ -18,7 +18,7 @@ from pydiffcore.plan import Plan
 __all__ = ["rounded"]
 
 Array = NDArray[np.float64]
-ULPS = 16.0  # a correction beyond this many units in the last place is no rounding matter
+ULPS = 2.0  # a correction beyond this many units in the last place is no rounding matter
 
 
 def _single(values: Array) -> Array:
@@ -28,7 +28,7 @@ def _single(values: Array) -> Array:
 def rounded(
     plan: Plan, A: Array, f: Array, d: Array, subtracts: NDArray[np.bool_]
 ) -> tuple[Array, Array, Array]:
-    """Return A [n + 1, K, K], f and d [n + 1, K] in float32 numbers, errors carried from row to row.
+    """Return A [n + 1, K, K], f and d [n + 1, K] in float32 numbers, errors carried along.
 
     Args:
         plan: the plan, for its preconditioning and its marginals.

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """10,000 random runs: process × levels × sampler × n = 1 … 100 × dtype × batch.
 
-``tests/fuzzing.py`` says what must hold: finite wherever the plan's own figure of lost digits
-(``Plan.amplification``) is below 1e5; in float32 an error of at most 5 times the direct run's, or
-8 units in the last place times that figure; in float64 1e-10 times it beside the direct run; no
-crash.  The cases are the same each time.
+Every run must be finite wherever the plan's own figure of lost digits (``Plan.amplification``) is
+below 1e5, and in float64 within 1e-10 times that figure of the direct run.  In float32 its error
+may be five times the direct float32 run's.  The cases are the same each time.
 
-The few that fall short in float32: seeds_3 on noise with η = 0.5 over a step to 1/180 of the level,
-whose plan says that it leaves noise of hundreds of times the level (``Plan.noise_ratio``): D is
-then nearly the state, which cancels in the fused sum and is subtracted first in the direct run.
-Langevin steps, a predictor-corrector and two Runge-Kutta steps from 17,000 are at 1.2 to 1.7.
+What exceeds five times is listed.  It has two kinds: a run in which the direct one rounds less
+than once an element (one step of 1e-5), and a sample that lies between two modes, or that diverges
+(sa_solver on noise of 27,000 times the level), so that a rounding error grows; the direct run can
+then be lucky.  The second figure leaves room for them: 8 units in the last place times
+``Plan.amplification``, where that is more.
 """
 
 import sys
@@ -32,7 +32,7 @@ COUNT = 10_000
 def measure():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", RuntimeWarning)  # overflow of plans that diverge
-    seen, worst, crashes = Counter(), Counter(), []
+    seen, worst, crashes, beyond = Counter(), Counter(), [], []
 
     @settings(
         max_examples=COUNT, deadline=None, derandomize=True, database=None,
@@ -41,15 +41,16 @@ def measure():
     @given(runs())
     def every(run):
         try:
-            what, ratio = outcome(run)
+            what, ratio, times = outcome(run)
         except Exception as error:  # counted, so that all of them are seen
             crashes.append(f"{run}: {error!r}")
             return
         what = what.split(":")[0]
         seen[what] += 1
         worst[what] = max(worst[what], ratio)
-        if ratio > 1:
-            print(f"       {run}: {what} error is {ratio:.3g} of what it may be", flush=True)
+        if times > 5 or ratio > 1:
+            beyond.append(times)
+            print(f"       {run}: {what} error {times:.3g} × direct, {ratio:.3g}", flush=True)
 
     every()
     for line in crashes[:10]:
@@ -57,6 +58,8 @@ def measure():
     total = sum(seen.values()) + len(crashes)
     yield Figure("random runs", total, f">= {COUNT}")
     yield Figure("that crash or are not finite", len(crashes), "<= 0")
+    note = f"of {seen['float32']}; the largest is {max(beyond, default=0):.3g} ×"
+    yield Figure("float32: errors above 5 × the direct run's", len(beyond), "<= 0", note=note)
     for dtype in ("float32", "float64"):
         what = f"{dtype}: largest error over what it may be"
         yield Figure(what, worst[dtype], "<= 1", note=f"{seen[dtype]} runs")

@@ -99,8 +99,8 @@ def schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
         plms = np.concatenate([rising[:-1], rising[-2:-1], rising[-1:]])[::-1].copy()
     elif n < s.pndm_order:
         raise ValueError(
-            f"num_inference_steps is {n}, expected at least {s.pndm_order} with Runge-Kutta steps; "
-            "skip_prk_steps=True does without"
+            f"`num_inference_steps` must be >= {s.pndm_order} with Runge-Kutta steps, and is {n}; "
+            "skip_prk_steps=True does without them"
         )
     else:
         half = s.config.num_train_timesteps // n // 2
