@@ -37,10 +37,20 @@ def loop(scheduler, *, steps=None, channels=1, dtype=torch.float32, step=None, n
 
 def difference(a, b):
     assert [each.dtype for each in a] == [each.dtype for each in b]
+    assert all(bool(each.isfinite().all()) for each in [*a, *b])  # max() would pass over NaN
     return max(
         float((p.double() - q.double()).abs().max() / q.abs().max().clamp(min=1))
         for p, q in zip(a, b, strict=True)
     )
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_the_difference_sees_nan(wrong):
+    runs = [[torch.ones(2), torch.ones(2)] for _ in range(2)]
+    assert difference(*runs) == 0
+    runs[wrong][1] = torch.full((2,), torch.nan)
+    with pytest.raises(AssertionError):
+        difference(*runs)
 
 
 @pytest.mark.parametrize("algorithm", ["sde-dpmsolver++", "sde-dpmsolver"])

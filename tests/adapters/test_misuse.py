@@ -120,6 +120,8 @@ def test_a_seeded_run_begun_again_takes_the_new_seed():
 def test_the_harness_sees_nan():
     values = torch.zeros(3)
     assert parity.error(values * math.nan, values, 1.0) == math.inf
+    assert parity.away(values * math.nan, values) == math.inf
+    assert parity.away(values, values * math.nan) == 0.0  # of its own some are
 
 
 @pytest.mark.parametrize("name", sorted(ours.FAMILIES))

@@ -90,11 +90,29 @@ def both(pipe, name, run):
     return results
 
 
+def close(found, expected, bar):
+    assert found.shape == expected.shape
+    assert np.isfinite(found).all()
+    assert np.isfinite(expected).all()
+    assert np.abs(found - expected).max() <= bar
+
+
 def same(results):
     theirs, mine = results
-    assert theirs.shape == mine.shape
     assert theirs.std() > 0.01, "the images are of one colour and show nothing"
-    assert np.abs(theirs - mine).max() <= BAR
+    close(mine, theirs, BAR)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, (0, 1)])
+def test_images_of_nan_are_not_close(wrong):
+    results = np.random.default_rng(0).random((2, 1, 4, 4, 3)).repeat(2, axis=1)
+    results[1] = results[0]
+    same(results)
+    results[wrong, 0, 1, 1] = np.nan
+    with pytest.raises(AssertionError):
+        close(*results, BAR)
+    with pytest.raises(AssertionError):
+        same(results)
 
 
 def sized(made):
@@ -241,4 +259,4 @@ def test_eight_threads(made, stable, name, shared):
     for thread in threads:
         thread.join()
     for i, expected in enumerate(serial):
-        np.testing.assert_allclose(found[i], expected, rtol=0, atol=1e-6)  # the network's rounding
+        close(found[i], expected, 1e-6)  # the network's rounding

@@ -5,6 +5,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from samplers import test_diffusers
 from samplers.test_diffusers import (
     BATCH,
     BETAS,
@@ -37,6 +38,25 @@ def compare(scheduler, sampler, n, *, noises=0, options=None, **step):
     assert np.abs(plan.c_noise - labels).max() <= 1.0  # theirs are rounded to integers
     object.__setattr__(plan, "c_noise", labels)
     assert_same(plan, scheduler, unit(), noises=noises, **step)
+
+
+LOG_RHO = {"order": 2, "space": "log_rho", "lower_order_final": True}
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+@pytest.mark.parametrize("step", [0, 4, 8])
+def test_the_comparison_sees_nan(monkeypatch, side, step):
+    run = getattr(test_diffusers, side)
+
+    def spoilt(*given, **options):
+        states = run(*given, **options)
+        states[step][0, 0] = torch.nan
+        return states
+
+    compare(diffusers.DEISMultistepScheduler(**BETAS), samplers.deis, 9, options=LOG_RHO)
+    monkeypatch.setattr(test_diffusers, side, spoilt)
+    with pytest.raises(AssertionError):
+        compare(diffusers.DEISMultistepScheduler(**BETAS), samplers.deis, 9, options=LOG_RHO)
 
 
 @pytest.mark.parametrize("solver", ["midpoint", "heun"])
