@@ -28,7 +28,9 @@ Made by `python -m benchmarks.zoo_table`; a test keeps it current.
 
 - *Order*: the slope fitted against the exact solution of the probability-flow ODE, which may be
   above the method's own on this data (`python -m benchmarks.claims.zoo.orders`); "law": stochastic,
-  with the exact marginals in the limit of small steps (`... zoo.zoo_laws`); "—": neither.
+  with the exact marginals in the limit of small steps (`... zoo.zoo_laws`); "—": small steps lead
+  to neither, by design.  `consistency` and `lcm` take D for a sample, which a consistency model's
+  output is; `langevin` comes to a level's law by repeats; `alphafold3` misses the marginals.
 - *Calls* of the network and *draws* of noise: per step.
 - *Registers*: tensors that are carried from call to call.
 - *Bytes*: what a float32 row moves per element of the state for a network that predicts D, that is

@@ -2,6 +2,7 @@
 """docs/zoo.md has every sampler, with the numbers that it has now."""
 
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -19,6 +20,13 @@ NOT_SAMPLERS = {"afs", "ending", "denoise_to_zero", "ncsnv2_step"}  # what chang
 def cells():
     lines = zoo_table.PAGE.read_text().split("|---")[-1].splitlines()[1:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_page_says_what_its_dashes_mean():
+    text = zoo_table.PAGE.read_text()
+    assert text.startswith(zoo_table.HEADER)
+    meaning = text.partition('"—":')[2].partition("\n- ")[0]
+    assert {row[0] for row in cells() if row[2] == "—"} == set(re.findall(r"`(\w+)`", meaning))
 
 
 def test_every_sampler_is_there():
