@@ -59,6 +59,16 @@ def step_weights(g: Scale, sigma: float, sigma_next: float) -> tuple[float, floa
     return q, float(np.sum(excess)), bend, sigma_next * math.sqrt((1 - q) * (1 + q))
 
 
+def up_to_third(order: int) -> None:
+    """Refuse an order without a solver."""
+    if isinstance(order, int) and order > 3:
+        raise ValueError(
+            f"order is {order}, expected a whole number from 1 to 3: the paper has Algorithms 1 "
+            "to 3, and its plain differences of D leave even the third second-order without noise"
+        )
+    in_range("order", order, 3)
+
+
 def er_sde(
     x: Any,
     denoise: Any,
@@ -78,14 +88,15 @@ def er_sde(
     Cui et al. 2023 (arXiv 2309.06169), Algorithms 1 to 3 (VE; VP is the same in the EDM frame).
 
     Args:
-        order: k, from 1 to 3; lower in the first steps.
+        order: k, from 1 to 3; lower in the first steps.  There is no 4: the paper has Algorithms
+            1 to 3, and one more plain difference would not raise the order (see parabola).
         scale: φ by its name in the paper ("er-sde-1" to "er-sde-5", "ode", "sde") or a function.
         s_noise: factor of the noise; with any but 1 the marginals are missed.
         parabola: at k = 3 take for D' the slope of the parabola through three D.  The paper's
             plain difference leaves the method second-order where its noise vanishes.
 
     """
-    in_range("order", order, 3)
+    up_to_third(order)
     not_negative(s_noise=s_noise)
     g = chosen(scale)
     kept: list[tuple[float, Any]] = []

@@ -290,7 +290,7 @@ REFUSED = [
     (s.sa_solver, {"predictor": 5}, "predictor is 5"),
     (s.sa_solver, {"corrector": -1}, "corrector is -1"),
     (s.sa_solver, {"tau": -1.0}, "tau is -1.0, expected at least 0"),
-    (s.er_sde, {"order": 4}, "order is 4, expected a whole number from 1 to 3"),
+    (s.er_sde, {"order": 4}, "order is 4, expected a whole number from 1 to 3: the paper"),
     (s.er_sde, {"scale": "er-sde-6"}, "scale is 'er-sde-6', expected one of 'ode', 'sde', 'er-s"),
     (s.er_sde, {"scale": lambda s: s**0.5}, "scale.sigma./sigma to be positive and not to fall"),
     (s.res_multistep, {"eta": -1.0}, "eta is -1.0"),
