@@ -6,6 +6,8 @@ from pydiffcore import levels as levels
 from pydiffcore import prediction as prediction
 from pydiffcore import process as process
 from pydiffcore import samplers as samplers
+from pydiffcore.capture import Captured as Captured
+from pydiffcore.capture import capture as capture
 from pydiffcore.denoiser import Denoiser as Denoiser
 from pydiffcore.direct import direct as direct
 from pydiffcore.guidance import Guidance as Guidance

@@ -75,7 +75,7 @@ def trajectory(
 
     Arguments as for :func:`sample`; all samples form one batch.
     """
-    model = _matching(denoiser, plan)
+    model = matching(denoiser, plan)
     seeds = checked_seeds(seeds)
     batch, guidance = len(seeds), model.guidance
     weights = None if guidance is None else guidance.weights(plan.sigma, batch)
@@ -90,22 +90,42 @@ def trajectory(
         noise=noise,
         backend=backend,
     )
-    wide = torch.float64 if runner.io_dtype == torch.float64 else torch.float32
-    table = torch.as_tensor(np.array(plan.c_noise), dtype=wide, device=device)
-    labels = table[:, None].expand(-1, batch).unbind()
     with torch.set_grad_enabled(grad):
         state = runner.start(x)
+    yield from calls(model, runner, state, labels_of(runner), grad)
+    runner.check()
+    yield Step(plan.nfe, plan.sigma_final, runner.query, None, plan)
+
+
+def labels_of(runner: Runner) -> Tensor:
+    """Return c_noise of every call, [n]: float64 where the network's are, float32 otherwise."""
+    wide = torch.float64 if runner.io_dtype == torch.float64 else torch.float32
+    return torch.as_tensor(np.array(runner.plan.c_noise), dtype=wide, device=runner.device)
+
+
+def calls(
+    model: Denoiser, runner: Runner, state: Tensor, labels: Tensor, grad: bool = False
+) -> Iterator[Step]:
+    """Call the network and run a row, n times, and yield a :class:`Step` between the two.
+
+    Args:
+        model: of one batch.
+        runner: at its first network call, for which it made ``state``.
+        labels: c_noise of every call, [n].
+        grad: whether autograd records.
+
+    """
+    plan, guidance, weights = runner.plan, model.guidance, runner.guidance
+    label = labels[:, None].expand(-1, len(runner.seeds)).unbind()
     for call, sigma in enumerate(plan.sigma.tolist()):
         F_uncond, w = None, 1.0 if weights is None else weights[call]
         with torch.set_grad_enabled(grad):
             if guidance is not None and np.any(w != 1.0):
-                F_uncond = _unconditional(model, guidance, state, labels[call])
-            F, v = model.split(model.network(state, labels[call], **model.condition))
+                F_uncond = _unconditional(model, guidance, state, label[call])
+            F, v = model.split(model.network(state, label[call], **model.condition))
         yield Step(call, sigma, runner.query, F, plan, F_uncond, w)
         with torch.set_grad_enabled(grad):
             state = runner.advance(F, F_uncond, v)
-    runner.check()
-    yield Step(plan.nfe, plan.sigma_final, state, None, plan)
 
 
 def _unconditional(model: Denoiser, guidance: Guidance, state: Tensor, label: Tensor) -> Any:
@@ -176,7 +196,7 @@ def sample(
             raise ValueError(
                 f"{name} has shape {tuple(given.shape)}, expected {samples} samples on axis {axis}"
             )
-    model = _matching(denoiser, plan)
+    model = matching(denoiser, plan)
     size = samples if batch is None else batch
     model.check(samples, size)
     starts = range(0, samples, size)
@@ -204,7 +224,7 @@ def sample(
     return torch.cat(results) if len(results) > 1 else results[0]
 
 
-def _matching(denoiser: Model, plan: Plan) -> Denoiser:
+def matching(denoiser: Model, plan: Plan) -> Denoiser:
     """Return the denoiser, made of a bare function if need be, if it is what the plan expects."""
     if not isinstance(plan, Plan):
         raise TypeError(f"plan is {type(plan).__name__}, expected a Plan: pydiffcore.trace(...)")

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from pydiffcore.ops import native
+from pydiffcore.ops.program import bind
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 STATES = [torch.float32, torch.float64]
@@ -62,7 +63,7 @@ def runs(rng, shape, state_dtype, io, K, M, *, device="cpu", grid=None, offset=0
         state_memory, state = placed(first, "state", offset, side)
         input_memory, input = placed(torch.zeros(shape, dtype=io), "input", offset, side)
         z, s = (placed(x, n, offset, side)[1] for x, n in ((draws, "noise"), (factors, "scale")))
-        program = native.program(**table, state=state, input=input, seeds=seeds, host_loop=loop)
+        program = bind(**table, state=state, input=input, seeds=seeds, host_loop=loop)
         memory = []
         for row in range(ROWS):
             F = placed(outputs[2 * row], "F", offset, side)[1]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from pydiffcore.ops import native
+from pydiffcore.ops.program import bind
 
 SIZES = [(1, 1), (3, 2), (300, 2), (600, 1), (70, 3), (40, 5), (33, 7), (9, 112)]
 SIZES += [(2, 511), (3, 512), (2, 513), (5, 1030), (2, 70001)]
@@ -69,7 +70,7 @@ def rows(rng, B, N, K, M, clip, guided):
             state = tensor(rng, (K, B, N), state_dtype)
             input, F = tensor(rng, (B, N), dtype), tensor(rng, (B, N), dtype)
             unconditional = tensor(rng, (B, N), dtype)
-            program = native.program(
+            program = bind(
                 **table(rng, K, M, B, clip, guided), state=state, input=input,
                 seeds=seeds_of(rng, B),
             )  # fmt: skip

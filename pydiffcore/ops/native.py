@@ -1,18 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The native kernels: the one file that knows the compiled module, and all checks in front of it.
-
-A program is a table of rows bound to the tensors it updates in place; ``advance`` runs one row:
-
-    F      = u + w (c − u)                                          guided rows
-    Dc     = clamp(c_skip·reg_0 + c_out·F, low, high)               clipped rows
-    reg'_j = Σ_k A_jk reg_k + f_j F + d_j Dc + Σ_m S_jm scale_m z_m terms added left to right
-    input' = c_in·reg'_0                                            in the network's dtype
-"""
+"""The compiled module: what it is, and its kernels that fill tensors, behind all their checks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +13,9 @@ from torch import Tensor
 
 from pydiffcore import _core
 from pydiffcore.ops import cuda
-from pydiffcore.ops.checks import array, bounds, check_counts, check_tensor, overlap, weights
+from pydiffcore.ops.checks import array, check_tensor
 
-__all__ = ["Program", "corrupt", "info", "normal", "program", "target", "unsupported"]
+__all__ = ["corrupt", "info", "normal", "picked", "target", "unsupported"]
 
 MAX_REGISTERS = 8
 MAX_DRAWS = 8
@@ -39,35 +29,6 @@ DTYPES = {
 }
 STATE_DTYPES = (torch.float32, torch.float64)
 IO_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-
-
-@dataclass(frozen=True)
-class Program:
-    """A table of rows and the tensors they run on.
-
-    ``advance(row, F, unconditional, noise, scale=0)`` takes addresses (0 = none; scale is that of
-    factors of the draws' elements, [M, B, N]) and returns 0, 1 where F held a value that is not
-    finite, 2 where an operand overlaps state or input in part (nothing was done; F may be exactly
-    the input), or 3 where there is no such row.  On a CUDA device it launches one kernel on the
-    current stream, waits for nothing and never returns 1: see status().
-    """
-
-    advance: Callable[..., int]
-    state: Tensor
-    input: Tensor
-    block: Tensor | None = None
-    first_bad: Tensor | None = None
-
-    def status(self) -> tuple[int, int] | None:
-        """Return (row, sample) of the first F on a device that was not finite, or None.
-
-        Waits for the device.  A row without F, such as the start, begins anew.
-        """
-        rows = np.zeros(0) if self.first_bad is None else self.first_bad.cpu().numpy()
-        if not rows.any():
-            return None
-        first = rows[rows > 0].min()
-        return int(first) - 1, int(np.flatnonzero(rows == first)[0])
 
 
 def target() -> str:
@@ -114,110 +75,16 @@ def unsupported(device_type: str, *, registers: int = 1, draws: int = 0) -> str:
     return ""
 
 
-def program(
-    *,
-    registers_in: Any,
-    registers_out: Any,
-    draws: Any,
-    A: Any,
-    f: Any,
-    d: Any,
-    S: Any,
-    stream: Any,
-    purpose: Any,
-    c_skip: Any,
-    c_out: Any,
-    c_in: Any,
-    clip: tuple[float, float] | None,
-    guidance: Any,
-    state: Tensor,
-    input: Tensor,
-    seeds: Any,
-    host_loop: tuple[int, int] | None = None,
-) -> Program:
-    """Bind a table of R rows, K registers and M draws to the tensors of a batch.
-
-    Args:
-        registers_in: how many registers a row reads, [R].
-        registers_out: how many registers a row writes, [R].
-        draws: how many normals a row draws, [R].
-        A: coefficients of the registers, [R, K, K].
-        f: coefficients of F, [R, K].
-        d: coefficients of the clipped prediction, [R, K].
-        S: coefficients of the draws, [R, K, M].
-        stream: of each draw, [R, M].
-        purpose: of each draw, [R, M].
-        c_skip: of the clipped prediction, [R]; read where ``clip`` is set.
-        c_out: of the clipped prediction, [R]; read where ``clip`` is set.
-        c_in: scale of the next input, [R]; 0 where the row writes none.
-        clip: bounds of the clipped prediction, or None.
-        guidance: w per row [R] or per row and sample [R, B], or None.
-        state: registers [K, B, N], float32 or float64, contiguous.
-        input: network input [B, N], float32, float64, bfloat16 or float16, contiguous.
-        seeds: one uint64 per sample, [B].
-        host_loop: (blocks, threads) of the CUDA kernel's body, run on the CPU thread by thread
-            instead of the CPU's own kernel, for tests; None for the device of ``state``.
-
-    Raises:
-        TypeError, ValueError: an argument has a wrong type, shape or value.
-        RuntimeError: CUDA reports an error.
-
-    """
-    check_tensor("state", state, STATE_DTYPES, 3)
-    check_tensor("input", input, IO_DTYPES, 2)
-    K, B, N = state.shape
-    R, M = len(np.asarray(registers_in)), np.shape(S)[-1]
-    reason = unsupported(state.device.type, registers=K, draws=M)
-    if reason:
-        raise ValueError(f"state and table do not fit the kernels: {reason}")
-    if input.shape != (B, N):
-        raise ValueError(f"input has shape {tuple(input.shape)}, expected {(B, N)} as in state")
-    if input.device != state.device:
-        raise ValueError(f"input is on {input.device}, expected {state.device} as state")
-    if overlap(state, input):
-        raise ValueError("input overlaps state, expected separate memory")
-    shapes = {
-        "registers_in": (R,), "registers_out": (R,), "draws": (R,), "A": (R, K, K), "f": (R, K),
-        "d": (R, K), "S": (R, K, M), "stream": (R, M), "purpose": (R, M), "c_skip": (R,),
-        "c_out": (R,), "c_in": (R,),
-    }  # fmt: skip
-    given = {
-        "registers_in": registers_in, "registers_out": registers_out, "draws": draws, "A": A,
-        "f": f, "d": d, "S": S, "stream": stream, "purpose": purpose, "c_skip": c_skip,
-        "c_out": c_out, "c_in": c_in,
-    }  # fmt: skip
-    table = {name: array(name, given[name], shapes[name]) for name in shapes}
-    check_counts(table, K, M)
-    target()
-    operands = (
-        K, M, *table.values(), weights(guidance, R, B), bounds(clip), B, N, DTYPES[state.dtype],
-        DTYPES[input.dtype], state.data_ptr(), input.data_ptr(),
-        array("seeds", seeds, (B,), np.uint64),
-    )  # fmt: skip
-    if state.is_cuda or host_loop:
-        return _cuda_program(operands, state, input, host_loop)
-    return Program(_core.program((state, input), operands), state, input)
-
-
-def _cuda_program(
-    operands: tuple[Any, ...], state: Tensor, input: Tensor, host_loop: tuple[int, int] | None
-) -> Program:
-    device = state.device
-    host, offsets = _core.cuda_block(operands)
-    block = torch.from_numpy(host).to(device)
-    guard = cuda.guard(device)
-    with guard:
-        launch = _core.cuda_program(
-            (state, input, block), operands, block.data_ptr(), cuda.place(device, host_loop)
-        )
-
-    def advance(row: int, F: int, unconditional: int, noise: int, scale: int = 0) -> int:
-        with guard:
-            return int(launch(row, F, unconditional, noise, scale, cuda.stream(device)))
-
-    start = offsets["first_bad"]
-    first_bad = block[start : start + 4 * state.shape[1]].view(torch.int32)
-    return Program(advance, state, input, block, first_bad)
+def picked(backend: str, device_type: str, registers: int) -> bool:
+    """Return whether the kernels run a plan; say why where they were asked for and cannot."""
+    if backend not in ("auto", "native", "reference"):
+        raise ValueError(f"backend is {backend!r}, expected 'auto', 'native' or 'reference'")
+    if backend == "reference":
+        return False
+    reason = unsupported(device_type, registers=registers)
+    if reason and backend == "native":
+        raise RuntimeError(f"the native backend cannot run this plan: {reason}")
+    return not reason
 
 
 def normal(

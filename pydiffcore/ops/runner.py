@@ -32,6 +32,7 @@ from pydiffcore.ops.checks import (
 )
 from pydiffcore.ops.draws import Draws
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
+from pydiffcore.ops.program import Program, bind
 from pydiffcore.ops.reference import ReferenceProgram, guided
 from pydiffcore.ops.rows import fold
 from pydiffcore.plan import Plan
@@ -86,19 +87,19 @@ class Runner:
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
         self._draws = Draws(plan, self.shape, self.device, dtype, noise)
-        self.native = _pick_backend(backend, plan, self.device)
+        self.native = native.picked(backend, self.device.type, plan.registers)
         self._plain = False  # a native run with the kernel's own noise: nothing to prepare
         self._unit_noise: bool | None = None
         self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
         self._advance: Callable[..., int] = _not_started
         self._reference: ReferenceProgram | None = None
         self._make_buffers()
-        self._program: native.Program | None = None
+        self._program: Program | None = None
 
     def _make_buffers(self) -> None:
         """Make registers and input; the input is register 0 itself where a row would copy it."""
-        same = self.plan.c_in / self.plan.scale[:-1] == 1.0
-        self._shares_input = self.native and self.io_dtype == self.dtype and bool(same.all())
+        shares = self.native and self.io_dtype == self.dtype
+        self._shares_input = shares and self.plan.unscaled_input
         with torch.inference_mode(False):  # tensors made under it do not count their changes
             state = torch.empty(
                 (self.plan.registers, *self.shape), dtype=self.dtype, device=self.device
@@ -115,6 +116,14 @@ class Runner:
                 ``plan.init_scale``; None draws it from the seeds.
 
         """
+        x = self.load(x)
+        if self.native and (x is None or not x.requires_grad):
+            return self.begin()
+        self._row, self._reference, self._plain = 0, self._make_reference(x), False
+        return self._advance_reference(None, None, None)
+
+    def load(self, x: Tensor | None = None) -> Tensor | None:
+        """Put the initial state where row 0 reads it, and return it; None is drawn by the row."""
         if x is None and self._draws.noise is not None:
             x = self.plan.init_scale * normal(
                 self.seeds, self.shape[1:], purpose=INITIAL, stream=0,
@@ -126,17 +135,17 @@ class Runner:
             x = operand(x, "x", self.shape, self.device)
             if not all_finite(x):
                 raise ValueError("x holds a value that is not finite")
-        self._row = 0
-        if self.native and (x is None or not x.requires_grad):
-            if x is not None:
+            if self.native and not x.requires_grad:
                 self.result.copy_(x)
-            noise, _ = self._noise_row(0)  # kept until the row has read it
-            self._report(self._advance(0, 0, 0, address(noise)), None)
-            self._row, self._version = 1, self._state._version
-            self._plain = self._draws.in_kernel
-            return self._input
-        self._reference, self._plain = self._make_reference(x), False
-        return self._advance_reference(None, None, None)
+        return x
+
+    def begin(self) -> Tensor:
+        """Run row 0 on what was loaded, natively; launches, and does not look at a value."""
+        noise, _ = self._noise_row(0)  # kept until the row has read it
+        self._report(self._advance(0, 0, 0, address(noise)), None)
+        self._row, self._version = 1, self._state._version
+        self._plain = self._draws.in_kernel
+        return self._input
 
     def advance(
         self, F: Tensor, F_uncond: Tensor | None = None, variance: Tensor | None = None
@@ -181,8 +190,8 @@ class Runner:
         """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
             self._report(3, None)
-        native_input = self._shares_input and self._reference is None
-        if native_input and self._state._version != self._version:
+        shares = self._shares_input and self._reference is None
+        if shares and self._state._version != self._version:
             raise RuntimeError(
                 "the network changed its input in place, and here the input is the state itself: "
                 "give it a copy, network(x.clone(), ...)"
@@ -238,24 +247,27 @@ class Runner:
         return self._state[0] if self._reference is None else self._reference.registers[0]
 
     def _prepare(self, *, unit_noise: bool) -> None:
-        if self._unit_noise is unit_noise:
-            return
-        self._unit_noise = unit_noise
+        if self._unit_noise is not unit_noise:
+            self._unit_noise = unit_noise
+            self._bind(unit_noise)
+
+    def _bind(self, unit_noise: bool) -> None:
+        """Bind the rows to the tensors; on a device in the memory that launches already read."""
         self._rows = fold(
             self.plan,
             unit_noise=unit_noise,
             guidance=self.guidance,
             single=self.dtype == torch.float32,
         )
-        if self.native:
-            arguments = self._rows.arguments()
-            if self._shares_input:
-                arguments["c_in"] = np.zeros_like(self._rows.c_in)  # rows write no input
-            self._program = native.program(
+        if not self.native:
+            return
+        arguments = {**self._rows.arguments(), "seeds": np.array(self.seeds, np.uint64)}
+        arguments["c_in"] = self._rows.c_in * (not self._shares_input)  # 0: rows write no input
+        if self._program is None or not self._program.rewrite(**arguments):
+            self._program = bind(
                 **arguments,
                 state=self._state.view(self._state.shape[0], len(self.seeds), -1),
                 input=self._written.view(len(self.seeds), -1),
-                seeds=np.array(self.seeds, np.uint64),
             )
             self._advance = self._program.advance
 
@@ -306,15 +318,3 @@ class Runner:
 
 def _not_started(*arguments: int) -> int:
     return 3
-
-
-def _pick_backend(backend: str, plan: Plan, device: torch.device) -> bool:
-    """Return whether the native kernels run; say why where they were asked for and cannot."""
-    if backend not in ("auto", "native", "reference"):
-        raise ValueError(f"backend is {backend!r}, expected 'auto', 'native' or 'reference'")
-    if backend == "reference":
-        return False
-    reason = native.unsupported(device.type, registers=plan.registers)
-    if reason and backend == "native":
-        raise RuntimeError(f"the native backend cannot run this plan: {reason}")
-    return not reason

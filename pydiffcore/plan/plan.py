@@ -148,6 +148,11 @@ class Plan:
         return bool(self.spread.any())
 
     @property
+    def unscaled_input(self) -> bool:
+        """Whether every network input is the state itself: c_in = 1 in the registers' scale."""
+        return bool((self.c_in / self.scale[:-1] == 1.0).all())
+
+    @property
     def amplification(self) -> float:
         """Largest factor by which a row's terms exceed their sum: 1 loses no digits.
 

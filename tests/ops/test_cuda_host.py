@@ -8,7 +8,7 @@ import pytest
 import torch
 from cuda_battery import DTYPES, ROWS, STATES, corruptions, normals, plan, runs, same
 
-from pydiffcore.ops import native
+from pydiffcore.ops.program import bind
 
 GRIDS = [(1, 1), (1, 32), (3, 7), (2, 256), (70, 5)]
 
@@ -71,7 +71,7 @@ def test_network_output_in_the_input_buffer(io):
     results = []
     for loop in (None, (2, 4)):
         state, input = first.clone(), torch.zeros(2, 37, dtype=io)
-        program = native.program(**table, state=state, input=input, seeds=seeds, host_loop=loop)
+        program = bind(**table, state=state, input=input, seeds=seeds, host_loop=loop)
         program.advance(0, 0, 0, 0)
         assert [program.advance(row, input.data_ptr(), 0, 0) for row in (1, 2)] == [0, 0]
         results.append((state, input))
@@ -82,7 +82,7 @@ def small(rng, host_loop=(2, 3), **options):
     table, seeds = plan(rng, 2, 1, 3, **options), battery.seeds_of(rng, 3)
     state = battery.tensor(rng, (2, 3, 10), torch.float32)
     input = torch.zeros(3, 10)
-    program = native.program(**table, state=state, input=input, seeds=seeds, host_loop=host_loop)
+    program = bind(**table, state=state, input=input, seeds=seeds, host_loop=host_loop)
     return program, [battery.tensor(rng, (3, 10), torch.float32) for _ in range(ROWS)]
 
 

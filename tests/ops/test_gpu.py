@@ -12,6 +12,7 @@ import pydiffcore
 from pydiffcore import levels, prediction, samplers
 from pydiffcore.ops import native
 from pydiffcore.ops.noise import normal
+from pydiffcore.ops.program import bind
 from pydiffcore.ops.runner import Runner
 
 REASON = native.unsupported("cuda") or (
@@ -178,10 +179,10 @@ def test_one_captured_row_replays_as_all_rows():
     seeds = [battery.seeds_of(rng, 3) for _ in range(2)]
     state, input, F_cuda = first.cuda(), torch.zeros(shape).cuda(), F.cuda()
 
-    def bind(number, state, input):
-        return native.program(**tables[number], seeds=seeds[number], state=state, input=input)
+    def bound(number, state, input):
+        return bind(**tables[number], seeds=seeds[number], state=state, input=input)
 
-    on_device, other = bind(0, state, input), bind(1, state.clone(), input.clone())
+    on_device, other = bound(0, state, input), bound(1, state.clone(), input.clone())
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         on_device.advance(-1, F_cuda.data_ptr(), 0, 0)
@@ -189,7 +190,7 @@ def test_one_captured_row_replays_as_all_rows():
         if number:
             on_device.block.copy_(other.block)
         state.copy_(first)
-        cpu = bind(number, first.clone(), torch.zeros(shape))
+        cpu = bound(number, first.clone(), torch.zeros(shape))
         for row in range(ROWS):
             graph.replay()
             assert cpu.advance(row, F.data_ptr(), 0, 0) == 0

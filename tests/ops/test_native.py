@@ -13,6 +13,7 @@ import torch
 
 from pydiffcore.ops import native
 from pydiffcore.ops.noise import reference_normal
+from pydiffcore.ops.program import bind
 
 PYTHON = [sys.executable, *(["-S"] if sys.flags.no_site else [])]
 TORCH = {np.float32: torch.float32, np.float64: torch.float64}
@@ -61,9 +62,7 @@ class Bench:
         self.seeds = battery.seeds_of(rng, self.B)
         self.state = battery.tensor(rng, (K, *shape), TORCH[state])
         self.F, self.unconditional, self.input = (battery.tensor(rng, shape, io) for _ in range(3))
-        self.program = native.program(
-            **self.table, state=self.state, input=self.input, seeds=self.seeds
-        )
+        self.program = bind(**self.table, state=self.state, input=self.input, seeds=self.seeds)
         self.before = self.state.numpy().copy()
 
     def expect(self, F=None, unconditional=None, noise=None):
@@ -136,7 +135,7 @@ def test_initial_noise_reads_no_register():
 def test_the_last_row_writes_no_input():
     b = Bench(1, 0)
     b.table["c_in"][1] = 0
-    program = native.program(**b.table, state=b.state, input=b.input, seeds=b.seeds)
+    program = bind(**b.table, state=b.state, input=b.input, seeds=b.seeds)
     kept = b.input.clone()
     assert program.advance(1, b.F.data_ptr(), 0, 0) == 0
     assert torch.equal(b.input, kept)
@@ -176,7 +175,7 @@ def test_guidance_weights(weights, shape):
     b = Bench(1, 0, shape, guided=True)
     if weights == "rows":
         b.table["guidance"] = b.table["guidance"][:, 0]
-        b.program = native.program(**b.table, state=b.state, input=b.input, seeds=b.seeds)
+        b.program = bind(**b.table, state=b.state, input=b.input, seeds=b.seeds)
     expected = b.expect(b.F, b.unconditional)
     assert b.advance(b.F, b.unconditional) == 0
     b.check(expected)
@@ -209,7 +208,7 @@ def test_partial_overlap_is_refused(operand, victim):
 def test_operands_beside_the_state_are_accepted():
     memory = torch.randn(4, 3, 70)
     b = Bench(2, 0)
-    program = native.program(**b.table, state=memory[1:3], input=memory[3], seeds=b.seeds)
+    program = bind(**b.table, state=memory[1:3], input=memory[3], seeds=b.seeds)
     assert program.advance(1, memory[0].data_ptr(), 0, 0) == 0
 
 
@@ -260,9 +259,7 @@ def test_rows_of_a_batch_equal_rows_of_its_samples(batch):
     assert whole.advance(F) == 0
     for i in range(batch):
         state, input = start[:, i : i + 1].clone(), torch.empty(1, 300)
-        alone = native.program(
-            **whole.table, state=state, input=input, seeds=whole.seeds[i : i + 1]
-        )
+        alone = bind(**whole.table, state=state, input=input, seeds=whole.seeds[i : i + 1])
         assert alone.advance(1, F[i : i + 1].clone().data_ptr(), 0, 0) == 0
         assert torch.equal(state[:, 0], whole.state[:, i])
 
@@ -286,7 +283,7 @@ def test_every_float_rounds_to_halves_as_torch_does():
     for io in (torch.float16, torch.bfloat16):
         b = Bench(1, 0, tuple(x.shape), io=io)
         b.table |= {"A": np.ones((2, 1, 1)), "f": np.zeros((2, 1)), "c_in": np.ones(2)}
-        program = native.program(**b.table, state=x.clone()[None], input=b.input, seeds=b.seeds)
+        program = bind(**b.table, state=x.clone()[None], input=b.input, seeds=b.seeds)
         assert program.advance(1, b.F.data_ptr(), 0, 0) == 0
         assert torch.equal(b.input, x.to(io))
 
@@ -322,13 +319,13 @@ def test_bad_input(arguments, error, message):
     b = Bench(2, 1)
     given = {**b.table, "state": b.state, "input": b.input, "seeds": b.seeds, **arguments}
     with pytest.raises(error, match=message):
-        native.program(**given)
+        bind(**given)
 
 
 def test_input_inside_state_is_refused():
     b = Bench(2, 1)
     with pytest.raises(ValueError, match="overlaps"):
-        native.program(**b.table, state=b.state, input=b.state[1], seeds=b.seeds)
+        bind(**b.table, state=b.state, input=b.state[1], seeds=b.seeds)
 
 
 @pytest.mark.parametrize("arguments", [(1,), (1, 0, 0, 0, 0, 0), ("1", 0, 0, 0), (1, None, 0, 0)])

@@ -20,6 +20,7 @@ from torch import Tensor
 from pydiffcore.adapters.diffusers.recipe import Recipe, plan_of
 from pydiffcore.ops import native
 from pydiffcore.ops.checks import address
+from pydiffcore.ops.program import Program, bind
 from pydiffcore.ops.rows import Rows, fold
 from pydiffcore.plan import Plan
 
@@ -57,7 +58,7 @@ class Run:
         self.schedule: tuple[Any, Any] = (None, None)
         self.first = 0
         self.registers: list[Tensor] | None = None
-        self.program: native.Program | None = None
+        self.program: Program | None = None
         if not native.unsupported(
             self.device.type, registers=self.plan.registers, draws=self.plan.S.shape[2]
         ):
@@ -74,7 +75,7 @@ class Run:
             unused = torch.empty((B, self.state[0].numel() // max(B, 1)), dtype=self.io_dtype,
                                  device=self.device)  # fmt: skip
         seeds = [0] * B if self.seeds is None else self.seeds
-        self.program = native.program(
+        self.program = bind(
             **self.rows.arguments(),
             state=self.state.view(self.plan.registers, B, -1),
             input=unused,
