@@ -37,6 +37,13 @@ def network(x, c_noise=None):
     return 0.5 * x + 0.25
 
 
+@pytest.fixture(autouse=True)
+def one_algorithm(monkeypatch):
+    """Convolutions whose bits do not depend on which algorithm was tried first."""
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+
+
 @pytest.fixture
 def no_sync():
     """Make every wait for the device an error."""
@@ -195,6 +202,107 @@ def test_one_captured_row_replays_as_all_rows():
             graph.replay()
             assert cpu.advance(row, F.data_ptr(), 0, 0) == 0
             assert torch.equal(state.cpu(), cpu.state)
+
+
+def small_unet():
+    """A network of cuDNN's and cuBLAS's kernels, the same for every call."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.SiLU(), torch.nn.GroupNorm(4, 16)]
+    body = torch.nn.Sequential(*layers, torch.nn.Conv2d(16, 3, 3, padding=1)).cuda().eval()
+    return lambda x, c_noise, shift: (
+        body(x) + shift[:, None, None, None] * c_noise.view(-1, 1, 1, 1)
+    )
+
+
+def conditioned(function, guidance=None):
+    shift = torch.linspace(-1, 1, len(SEEDS), device="cuda")
+    return pydiffcore.Denoiser(function, prediction.edm(), {"shift": shift}, guidance)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_captured_loop_draws_the_eager_samples(sampler):
+    model, plan = conditioned(small_unet()), traced(sampler)
+    draw = pydiffcore.capture(model, plan, SHAPE, device="cuda")
+    for seeds in (SEEDS, [seed + 1000 for seed in SEEDS]):
+        eager = pydiffcore.sample(model, plan, shape=SHAPE, seeds=seeds, device="cuda")
+        assert torch.equal(draw(seeds), eager)
+    other = pydiffcore.trace(sampler, levels.karras(6, rho=3), prediction=prediction.edm())
+    eager = pydiffcore.sample(model, other, shape=SHAPE, seeds=SEEDS, device="cuda")
+    assert torch.equal(draw(SEEDS, plan=other), eager)
+    x = 80 * normal(SEEDS, SHAPE, purpose=1, device="cuda")
+    eager = pydiffcore.sample(model, plan, shape=SHAPE, seeds=SEEDS, device="cuda", x=x)
+    assert torch.equal(draw(SEEDS, x=x), eager)
+    assert (draw.kind, draw.reason, draw.graphs) == ("graph", "", 1)
+    assert draw.memory > 0
+
+
+def test_a_captured_loop_takes_conditions_and_weights():
+    free = {"shift": torch.zeros(len(SEEDS), device="cuda")}
+    function, plan = small_unet(), traced(samplers.ancestral)
+    draw = pydiffcore.capture(
+        conditioned(function, pydiffcore.Guidance(2.0, free)), plan, SHAPE, device="cuda"
+    )
+    for weight, shift in ((2.0, 1.0), (5.0, -2.0)):
+        condition = {"shift": torch.full((len(SEEDS),), shift, device="cuda")}
+        model = pydiffcore.Denoiser(
+            function, prediction.edm(), condition, pydiffcore.Guidance(weight, free)
+        )
+        eager = pydiffcore.sample(model, plan, shape=SHAPE, seeds=SEEDS, device="cuda")
+        assert torch.equal(draw(SEEDS, condition=condition, weight=weight), eager)
+    assert (draw.kind, draw.graphs) == ("graph", 1)
+
+
+def test_a_replay_waits_for_nothing(no_sync):
+    torch.cuda.set_sync_debug_mode("default")
+    draw = pydiffcore.capture(
+        conditioned(small_unet()), traced(samplers.heun), SHAPE, device="cuda"
+    )
+    draw(SEEDS)
+    torch.cuda.set_sync_debug_mode("error")
+    x = draw([seed + 1 for seed in SEEDS], check=False)
+    torch.cuda.set_sync_debug_mode("default")
+    assert torch.isfinite(x).all()
+
+
+def test_a_network_that_waits_runs_eagerly_and_the_reason_is_said():
+    def waits(x, c_noise):
+        return x * float(x.abs().max() > 0)
+
+    model = pydiffcore.Denoiser(waits, prediction.edm())
+    draw = pydiffcore.capture(model, traced(samplers.heun), SHAPE, device="cuda")
+    eager = pydiffcore.sample(model, traced(samplers.heun), shape=SHAPE, seeds=SEEDS, device="cuda")
+    assert torch.equal(draw(SEEDS), eager)
+    assert draw.kind == "eager"
+    assert "waits" in draw.reason
+    assert torch.cuda.get_sync_debug_mode() == 0
+
+
+def test_a_captured_value_that_is_not_finite_is_found():
+    model = conditioned(lambda x, c_noise, shift: x / shift.view(-1, 1, 1, 1).abs())
+    draw = pydiffcore.capture(model, traced(samplers.euler), SHAPE, device="cuda")
+    draw(SEEDS)
+    with pytest.raises(FloatingPointError, match="sample 2 of 8"):
+        shift = torch.ones(len(SEEDS), device="cuda")
+        shift[2] = 0
+        draw(SEEDS, condition={"shift": shift})
+
+
+def test_captured_loops_of_two_streams_do_not_mix():
+    model, plan = conditioned(small_unet()), traced(samplers.ancestral)
+    draws = [pydiffcore.capture(model, plan, SHAPE, device="cuda") for _ in range(2)]
+    streams = [torch.cuda.Stream() for _ in range(2)]
+    expected = [
+        pydiffcore.sample(model, plan, shape=SHAPE, seeds=[s + k for s in SEEDS], device="cuda")
+        for k in range(2)
+    ]
+    torch.cuda.synchronize()
+    for _ in range(3):
+        results = []
+        for k, (draw, stream) in enumerate(zip(draws, streams, strict=True)):
+            with torch.cuda.stream(stream):
+                results.append(draw([s + k for s in SEEDS], check=False))
+        torch.cuda.synchronize()
+        assert all(torch.equal(a, b) for a, b in zip(results, expected, strict=True))
 
 
 def test_errors_carry_cudas_words():
