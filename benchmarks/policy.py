@@ -47,6 +47,8 @@ class Policy(nn.Module):
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         e, pairs = OBSERVATION + 32, list(zip([ACTION, *widths], widths, strict=False))
+        waves = torch.exp(torch.arange(16) * (-math.log(1e4) / 15))
+        self.register_buffer("frequencies", waves, persistent=False)
         self.down = nn.ModuleList(Block(a, b, e) for a, b in pairs)
         self.middle = Block(widths[-1], widths[-1], e)
         self.up = nn.ModuleList(Block(2 * b, a, e) for a, b in reversed(pairs[1:]))
@@ -55,9 +57,9 @@ class Policy(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, observation: Tensor) -> Tensor:
-        frequencies = torch.exp(torch.arange(16) * (-math.log(1e4) / 15))
-        phase = t.reshape(-1, 1).float().expand(len(x), 1) * frequencies
-        e = torch.cat([observation, phase.sin(), phase.cos()], dim=1)
+        phase = t.reshape(-1, 1).float().expand(len(x), 1) * self.frequencies
+        e = torch.cat([phase.sin(), phase.cos()], dim=1).to(observation.dtype)
+        e = torch.cat([observation, e], dim=1)
         x, kept = x.transpose(1, 2), []
         for i, block in enumerate(self.down):
             x = block(x, e)

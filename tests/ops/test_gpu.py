@@ -281,9 +281,9 @@ def test_a_captured_value_that_is_not_finite_is_found():
     model = conditioned(lambda x, c_noise, shift: x / shift.view(-1, 1, 1, 1).abs())
     draw = pydiffcore.capture(model, traced(samplers.euler), SHAPE, device="cuda")
     draw(SEEDS)
+    shift = torch.ones(len(SEEDS), device="cuda")
+    shift[2] = 0
     with pytest.raises(FloatingPointError, match="sample 2 of 8"):
-        shift = torch.ones(len(SEEDS), device="cuda")
-        shift[2] = 0
         draw(SEEDS, condition={"shift": shift})
 
 
