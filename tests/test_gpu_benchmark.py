@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GPU benchmark on a CPU: its loops do the same work, and its script runs to its end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.gpu import contenders, hand, networks, published, scheduled, task
+from benchmarks.gpu.clock import Clock, interleaved, quartiles
+from benchmarks.gpu.ours import Captured, Eager
+from benchmarks.gpu.scale import TINY, Deadline
+
+CPU = torch.device("cpu")
+FACTS = [
+    "device", "compute_capability", "driver", "torch", "cuda", "pydiffcore", "diffusers", "jax",
+    "date",
+]  # fmt: skip
+
+
+def given(method, steps=5, io=torch.float32):
+    """A task in float32, where rounding hides nothing."""
+    if method in ("ddpm", "ddim"):
+        network = task.policy_network(CPU, TINY, io)
+        return task.policy_task(network, method, steps, CPU, TINY, io)
+    case = next(each for each in task.SMALL if each.method == method)
+    network = networks.ready(case.make, CPU, io)
+    return task.Task(case.name, network, method, steps, 2, case.shape, CPU, TINY, io=io)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("method", ["heun", "ddpm", "ddim", "dpmpp_2m"])
+def test_every_loop_does_the_same_work(method):
+    """All contenders, given the same initial state and noise, end in the same sample."""
+    one = given(method)
+    x, noise = one.noise(), torch.randn(one.plan.draws, *one.size)
+    expected = Eager(one)(x, one.condition, noise=noise if len(noise) else None)
+
+    def draw():
+        rest = iter(noise)
+        return lambda like: next(rest, torch.zeros_like(like))
+
+    results = {
+        "published": published.LOOPS[method](one, x, one.condition, draw()),
+        "by hand": hand.Loop(one)(x, one.condition, draw()),
+    }
+    if method in ("ddim", "dpmpp_2m"):
+        pytest.importorskip("diffusers")
+        results["diffusers"] = scheduled.Scheduled(one)(x, one.condition)
+    for who, result in results.items():
+        assert contenders.difference(result, expected) < 1e-4, who
+
+
+@torch.no_grad()
+def test_captured_draws_what_sample_draws():
+    one = given("ddpm")
+    seeds = range(3, 4)
+    expected = Eager(one)(None, one.condition, seeds=seeds)
+    assert torch.equal(Captured(one)(None, one.condition, seeds=seeds), expected)
+
+
+def test_a_wrong_loop_is_found_out(monkeypatch):
+    """Half of a slope more, and the comparison says that the results differ."""
+    correct = hand.correct
+
+    def wrong(x, kept, F, z, c):
+        return correct(x, kept, F, z, (*c[:3], 1.5 * c[3], *c[4:]))
+
+    monkeypatch.setattr(hand, "correct", wrong)
+    bench = contenders.build(given("heun", io=torch.bfloat16), Deadline(0.0), compiled=False)
+    agrees = {each.name: each.agrees for each in bench.contenders}
+    assert agrees["published"]
+    assert not agrees["without syncs"]
+
+
+def test_the_networks_have_the_sizes_that_they_say():
+    with torch.device("meta"):
+        sizes = {each.name: networks.parameters(each.make()) for each in task.CASES}
+    assert 54e6 < sizes["EDM U-Net"] < 59e6
+    assert 30e6 < sizes["DiT-S/2"] < 36e6
+    assert 600e6 < sizes["DiT-XL/2"] < 700e6
+
+
+def test_rounds_are_interleaved_and_begin_in_turn():
+    seen = []
+    work = {name: lambda name=name: seen.append(name) for name in "abc"}
+    taken = interleaved(work, Clock(CPU), rounds=3, seconds=60.0)
+    assert "".join(seen) == "cab" + "abc" + "bca" + "cab"
+    assert [len(times) for times in taken.values()] == [3, 3, 3]
+    assert quartiles([1.0, 2.0, 3.0]) == {
+        "lower_quartile": 1.5, "median": 2.0, "upper_quartile": 2.5
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_script_runs_to_its_end_on_a_cpu(tmp_path):
+    path = tmp_path / "gpu.json"
+    command = [sys.executable, "-m", "benchmarks.gpu", "--device", "cpu", "--tiny"]
+    done = subprocess.run(
+        [*command, "--json", str(path)], capture_output=True, text=True,
+        cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(path.read_text("utf-8"))
+    assert found["format"] == "pydiffcore gpu 1"
+    assert not found["errors"]
+    assert set(FACTS) <= set(found["facts"])
+    assert all(each["holds"] and each["compared"] for each in found["bits"])
+    assert found["count"]["skipped"] == "no kernels on a CPU"
+    rows = [each for each in found["rows"] if each["kind"] != "large copy"]
+    assert len(rows) == len(TINY.elements) * len(TINY.dtypes) * 7
+    assert all(each["share_of_copy"]["median"] > 0 for each in rows)
+    for part, least in (("policies", 2), ("end_to_end", 4)):
+        assert len(found[part]) == least
+        for each in found[part]:
+            assert_contenders(each)
+    assert all(
+        {"p50_seconds", "p99_seconds", "jitter_seconds", "cold_start_seconds"} <= set(one)
+        for each in found["policies"]
+        for one in each["contenders"]
+    )
+
+
+def assert_contenders(each):
+    """Nobody is silently missing, and nobody's result differs."""
+    names = [one["name"] for one in each["contenders"]]
+    assert names[0] == "pydiffcore.sample"
+    assert {"published", "without syncs", "compiled step", "pydiffcore captured"} <= set(names)
+    assert (
+        "CPU has no CUDA graphs"
+        in each["skipped_contenders"].get("one graph, compiled", "CPU has no CUDA graphs")
+        or each["compile_seconds"] is None
+    )
+    for one in each["contenders"]:
+        assert one["agrees"] is not False
+        assert (one["agrees"] is None) == (each["stochastic"] and "pydiffcore" not in one["name"])
+        assert one["wall_seconds"]["median"] > 0
+    assert each["verdict"]["outcome"] in ("win", "loss", "even")
