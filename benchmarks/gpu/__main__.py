@@ -76,6 +76,8 @@ def main() -> None:
     args = arguments()
     scale = TINY if args.tiny else QUICK if args.quick else FULL
     device = chosen(args.device)
+    if device.type != "cuda" and not args.tiny:
+        sys.exit(f"the sizes are a GPU's: on {args.device} the script runs with --tiny")
     deadline = Deadline(scale.minutes)
     about = {"scale": scale.name, "facts": facts(device)}
     report = Report(args.json, device, about)
@@ -107,7 +109,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--quick", action="store_true", help="fewer sizes, in under five minutes")
     parser.add_argument("--device", default="cuda", help="default cuda")
-    parser.add_argument("--tiny", action="store_true", help="sizes for a CPU, to test the script")
+    parser.add_argument("--tiny", action="store_true", help="tests the script, on a CPU too")
     return parser.parse_args()
 
 

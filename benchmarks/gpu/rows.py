@@ -31,22 +31,21 @@ SHARE_OF_TIME = 0.25
 
 
 class Kind(NamedTuple):
-    """A type of row: what it stands for, its sampler and whether two outputs are combined."""
+    """A type of row: its sampler, and whether two network outputs are combined."""
 
-    what: str
     sampler: str
     options: dict[str, Any] = {}  # noqa: RUF012
     guided: bool = False
 
 
 KINDS = {
-    "euler": Kind("deterministic, 1 register", "euler"),
-    "dpmpp_2m": Kind("deterministic, 2 registers", "dpmpp_2m"),
-    "heun": Kind("deterministic, 2 registers", "heun"),
-    "ancestral": Kind("1 register and noise", "ancestral"),
-    "dpmpp_2m_sde": Kind("2 registers and noise", "dpmpp_2m_sde"),
-    "unipc order 3": Kind("deterministic, 4 registers", "unipc", {"order": 3}),
-    "guided euler": Kind("two network outputs", "euler", guided=True),
+    "euler": Kind("euler"),
+    "dpmpp_2m": Kind("dpmpp_2m"),
+    "heun": Kind("heun"),
+    "ancestral": Kind("ancestral"),
+    "dpmpp_2m_sde": Kind("dpmpp_2m_sde"),
+    "unipc order 3": Kind("unipc", {"order": 3}),
+    "guided euler": Kind("euler", guided=True),
 }
 
 
@@ -112,10 +111,10 @@ def measure(scale: Scale, device: torch.device, deadline: Deadline) -> Iterator[
     yield {"kind": "large copy", "bytes": large.bytes, "bytes_per_second": speed}
     del large
     for elements in scale.elements:
-        for name, kind in KINDS.items():
+        for name in KINDS:
             for io in scale.dtypes:
                 at = {
-                    "kind": name, "what": kind.what, "io": str(io).removeprefix("torch."),
+                    "kind": name, "io": str(io).removeprefix("torch."),
                     "elements": elements // SAMPLES * SAMPLES,
                 }  # fmt: skip
                 launches = int(np.clip(2 * 10**9 // elements, 8, scale.launches))
@@ -162,6 +161,9 @@ def one(name: str, elements: int, io: torch.dtype, device: torch.device, launche
     pairs = list(zip(taken["row"], taken["copy"], strict=True))
     return {
         "rows": n,
+        "registers": row.plan.registers,
+        "stochastic": row.plan.is_stochastic,
+        "guided": KINDS[name].guided,
         "bytes_per_element": row.bytes / n / (elements // SAMPLES * SAMPLES),
         "seconds_per_row": quartiles(r.device / n for r, _ in pairs),
         "bytes_per_second": quartiles(row.bytes / r.device for r, _ in pairs),

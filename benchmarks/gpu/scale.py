@@ -81,7 +81,7 @@ TINY = Scale(
     seconds=0.2,
     batches=(1, 8),
     calls=8,
-    minutes=2.0,
+    minutes=30.0,
     backend="eager",
     small=True,
 )
