@@ -28,7 +28,10 @@ from benchmarks.gpu.task import Task
 __all__ = [
     "CAPTURED",
     "CAPTURED_COMPILED",
+    "EAGER_GRAPH",
+    "GRAPH",
     "OURS",
+    "PUBLISHED",
     "TOLERANCE",
     "Bench",
     "Contender",
@@ -44,6 +47,7 @@ PUBLISHED = "published"
 DIFFUSERS = "diffusers"
 WITHOUT_SYNCS = "without syncs"
 COMPILED_STEP = "compiled step"
+EAGER_GRAPH = "one graph"
 GRAPH = "one graph, compiled"
 JAX = "jax"
 SAMPLE = "pydiffcore.sample"
@@ -117,6 +121,7 @@ def makers(task: Task, network: Network) -> Iterator[tuple[str, Callable[[], Run
     yield DIFFUSERS, lambda: Scheduled(task)
     yield WITHOUT_SYNCS, lambda: Loop(task)
     yield COMPILED_STEP, lambda: Loop(task, compiled=True)
+    yield EAGER_GRAPH, lambda: Graph(Loop(task))
     yield CAPTURED, lambda: Captured(task)
     yield GRAPH, lambda: Graph(Loop(task, network.get(), compiled=True))
     yield CAPTURED_COMPILED, lambda: Captured(task, network.get())
