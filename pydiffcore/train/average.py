@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pydiffcore.train.ema import ema_copy
 from pydiffcore.train.posthoc import exponent
@@ -125,7 +125,7 @@ Average = Fixed | HalfLife | InversePower | Power
 @torch.no_grad()
 def move(average: nn.Module, network: nn.Module, beta: float) -> None:
     """Move an average towards the network's weights, in place; buffers are taken as they are."""
-    into = [each for each in average.parameters() if each.is_floating_point()]
+    into: list[Tensor] = [each for each in average.parameters() if each.is_floating_point()]
     of = [each.detach() for each in network.parameters() if each.is_floating_point()]
     torch._foreach_lerp_(into, [each.to(to.dtype) for each, to in zip(of, into, strict=True)],
                          1 - beta)  # fmt: skip
