@@ -46,11 +46,17 @@ inline bool valid(const pdc_table& t, const pdc_tensors& x) {
     return false;
   if (x.state_dtype != PDC_FLOAT32 && x.state_dtype != PDC_FLOAT64) return false;
   if (x.input_dtype < PDC_FLOAT32 || x.input_dtype > PDC_FLOAT16) return false;
+  if (x.channels < 0 || (x.channels > 1 && (x.size % x.channels || x.size >> 31))) return false;
   for (int r = 0; r < t.rows; ++r)
     if (t.registers_in[r] < 0 || t.registers_in[r] > t.registers || t.registers_out[r] < 1 ||
         t.registers_out[r] > t.registers || t.draws_of_row[r] < 0 || t.draws_of_row[r] > t.draws)
       return false;
   return true;
+}
+
+// Channels of the network's tensors where they are stored last, 0 where that is the state's order.
+inline int64_t channels_last(const pdc_tensors& x) {
+  return x.channels > 1 && x.size > x.channels ? x.channels : 0;
 }
 
 inline bool apart(const void* a, int64_t a_bytes, const void* b, int64_t b_bytes) {

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.loop import Loop
+from pydiffcore.ops.formats import channels_of
 from pydiffcore.ops.noise import checked_seeds
 from pydiffcore.ops.renewable import layout
 from pydiffcore.plan import Plan
@@ -32,6 +33,7 @@ def capture(
     *,
     io_dtype: torch.dtype | None = None,
     graphs: int = 4,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Captured:
     """Return a function of seeds that runs a denoiser's whole loop as one CUDA graph.
 
@@ -56,6 +58,7 @@ def capture(
         graphs: how many graphs are kept; one more drops the one that was used longest ago.  There
             is one for each batch size, number of calls and registers, kind of condition, and set
             of calls that are guided.
+        memory_format: of the network's input, as for :func:`pydiffcore.sample`.
 
     Raises:
         TypeError, ValueError: an argument has a wrong type or value.
@@ -63,7 +66,14 @@ def capture(
     """
     if graphs < 1:
         raise ValueError(f"graphs is {graphs}, expected at least 1")
-    return Captured(matching(denoiser, plan), plan, shape, dtype, device, io_dtype, graphs)
+    options = {
+        "dtype": dtype,
+        "device": torch.device(device),
+        "io_dtype": io_dtype,
+        "memory_format": memory_format,
+    }
+    channels_of(memory_format, (1, *shape))
+    return Captured(matching(denoiser, plan), plan, shape, graphs, options)
 
 
 class Captured:
@@ -80,14 +90,12 @@ class Captured:
         model: Denoiser,
         plan: Plan,
         shape: Sequence[int],
-        dtype: torch.dtype,
-        device: torch.device | str,
-        io_dtype: torch.dtype | None,
         graphs: int,
+        options: Mapping[str, Any],
     ) -> None:
         self.model, self.plan, self.shape = model, plan, tuple(shape)
-        self.device, self.limit = torch.device(device), graphs
-        self._options = {"dtype": dtype, "device": self.device, "io_dtype": io_dtype}
+        self.device, self.limit = options["device"], graphs
+        self._options = dict(options)
         self._loops: OrderedDict[Hashable, Loop] = OrderedDict()
         self.kind, self.reason = "", ""
 

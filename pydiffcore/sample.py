@@ -70,6 +70,7 @@ def trajectory(
     device: torch.device | str = "cpu",
     backend: str = "auto",
     grad: bool = False,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Iterator[Step]:
     """Run one batch and yield a :class:`Step` after every network call and at the end.
 
@@ -89,6 +90,7 @@ def trajectory(
         guidance=weights,
         noise=noise,
         backend=backend,
+        memory_format=memory_format,
     )
     with torch.set_grad_enabled(grad):
         state = runner.start(x)
@@ -157,6 +159,7 @@ def sample(
     backend: str = "auto",
     progress: bool | Callable[[int, int], None] = False,
     grad: bool = False,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
     """Draw one sample per seed: [N, *shape] of ``dtype``.
 
@@ -180,6 +183,8 @@ def sample(
         backend: "auto", "native" or "reference".
         progress: True for a progress bar (tqdm), or a function called with (calls done, all).
         grad: record a graph for autograd through the network outputs.
+        memory_format: of the network's input, ``torch.channels_last`` (``channels_last_3d``) for a
+            network in that format: the rows write and read it so, and nothing is copied.
 
     Raises:
         ValueError: the plan's prediction is not the denoiser's, or an argument does not fit.
@@ -216,6 +221,7 @@ def sample(
             device=device,
             backend=backend,
             grad=grad,
+            memory_format=memory_format,
         )
         for step in steps:
             report(number * plan.nfe + step.call)

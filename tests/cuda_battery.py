@@ -50,31 +50,52 @@ def placed(values, name, offset, device="cpu"):
     return memory, view
 
 
+def last(values, C):
+    """A batch [B, N] with its C channels last in memory, or as it is."""
+    B, N = values.shape
+    return values.view(B, C, -1).transpose(1, 2).reshape(B, N) if C else values
+
+
+def first(memory, view, C):
+    """A copy of memory on the CPU, with the channels of the batch in it first again."""
+    copy, start = memory.to("cpu", copy=True), view.storage_offset()
+    if C and view.numel():
+        part = copy[start : start + view.numel()].view(len(view), -1, C)
+        part.copy_(part.clone().transpose(1, 2).reshape(part.shape))
+    return copy
+
+
 def runs(rng, shape, state_dtype, io, K, M, *, device="cpu", grid=None, offset=0, noise=False,
-         scale=False, **options):  # fmt: skip
-    """Yield the memory that a CPU program and the other side's leave, row by row."""
+         scale=False, channels=0, **options):  # fmt: skip
+    """Yield the memory that a CPU program and the other side's leave, row by row.
+
+    channels: of the network on the other side, where it has them last, and on the CPU once more.
+    """
     table, seeds = plan(rng, K, M, shape[0], **options), battery.seeds_of(rng, shape[0])
-    first = battery.tensor(rng, (K, *shape), state_dtype)
+    begin = battery.tensor(rng, (K, *shape), state_dtype)
     outputs = [battery.tensor(rng, shape, io) for _ in range(2 * ROWS)]
     draws, factors = (battery.tensor(rng, (M, *shape), state_dtype) for _ in range(2))
     for tensor in (*outputs, draws, factors):
         tensor.masked_fill_(torch.from_numpy(rng.random(tensor.shape) < 0.2), -0.0)
-    for side, loop in (("cpu", None), (device, grid)):
-        state_memory, state = placed(first, "state", offset, side)
+    sides = [("cpu", None, 0), (device, grid, channels)]
+    for side, loop, C in [*sides, ("cpu", None, channels)][: 3 if channels else 2]:
+        state_memory, state = placed(begin, "state", offset, side)
         input_memory, input = placed(torch.zeros(shape, dtype=io), "input", offset, side)
         z, s = (placed(x, n, offset, side)[1] for x, n in ((draws, "noise"), (factors, "scale")))
-        program = bind(**table, state=state, input=input, seeds=seeds, host_loop=loop)
+        program = bind(
+            **table, state=state, input=input, seeds=seeds, channels=C, host_loop=loop
+        )  # fmt: skip
         memory = []
         for row in range(ROWS):
-            F = placed(outputs[2 * row], "F", offset, side)[1]
-            u = placed(outputs[2 * row + 1], "unconditional", offset, side)[1]
+            F = placed(last(outputs[2 * row], C), "F", offset, side)[1]
+            u = placed(last(outputs[2 * row + 1], C), "unconditional", offset, side)[1]
             guided = row > 0 and options.get("guided")
             status = program.advance(
                 row, F.data_ptr() if row else 0, u.data_ptr() if guided else 0,
                 z.data_ptr() if noise else 0, s.data_ptr() if scale else 0,
             )  # fmt: skip
             assert status == 0
-            memory += [state_memory.to("cpu", copy=True), input_memory.to("cpu", copy=True)]
+            memory += [state_memory.to("cpu", copy=True), first(input_memory, input, C)]
         yield memory
 
 
@@ -103,6 +124,5 @@ def corruptions(rng, shape, images, dtype, *, device="cpu", grid=None, offset=0)
 
 
 def same(sides):
-    cpu, other = sides
-    bits = [[memory.view(torch.uint8) for memory in side] for side in (cpu, other)]
-    return all(torch.equal(a, b) for a, b in zip(*bits, strict=True))
+    bits = [[memory.view(torch.uint8) for memory in side] for side in sides]
+    return all(torch.equal(a, b) for other in bits[1:] for a, b in zip(bits[0], other, strict=True))

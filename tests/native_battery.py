@@ -18,6 +18,7 @@ from pydiffcore.ops.program import bind
 
 SIZES = [(1, 1), (3, 2), (300, 2), (600, 1), (70, 3), (40, 5), (33, 7), (9, 112)]
 SIZES += [(2, 511), (3, 512), (2, 513), (5, 1030), (2, 70001)]
+LAST = [(3, 3, 64), (2, 4, 515), (1, 70, 33), (5, 5, 7)]  # samples, channels, pixels
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -53,6 +54,9 @@ def outputs(rng):
         for K, M, clip, guided in ((1, 0, None, 0), (2, 1, (-0.5, 0.5), 1), (4, 2, None, 1),
                                    (6, 3, (-1, 1), 0)):  # fmt: skip
             yield from rows(rng, B, N, K, M, clip, guided)
+    for B, C, P in LAST:
+        for K, M, clip, guided in ((2, 1, (-0.5, 0.5), 1), (1, 0, None, 0), (3, 2, None, 1)):
+            yield from rows(rng, B, C * P, K, M, clip, guided, C)
 
 
 def corrupted(rng, B, N):
@@ -64,7 +68,7 @@ def corrupted(rng, B, N):
         yield from (input, target)
 
 
-def rows(rng, B, N, K, M, clip, guided):
+def rows(rng, B, N, K, M, clip, guided, channels=0):
     for state_dtype in DTYPES[:2]:
         for dtype in DTYPES:
             state = tensor(rng, (K, B, N), state_dtype)
@@ -72,7 +76,7 @@ def rows(rng, B, N, K, M, clip, guided):
             unconditional = tensor(rng, (B, N), dtype)
             program = bind(
                 **table(rng, K, M, B, clip, guided), state=state, input=input,
-                seeds=seeds_of(rng, B),
+                seeds=seeds_of(rng, B), channels=channels,
             )  # fmt: skip
             status = program.advance(1, F.data_ptr(), unconditional.data_ptr() if guided else 0, 0)
             assert status == 0, status

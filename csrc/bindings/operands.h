@@ -24,7 +24,7 @@ struct Operands {
   pdc_tensors tensors = {};
 
   explicit Operands(const py::tuple& arguments) {
-    if (arguments.size() != 23) throw py::type_error("a program takes 23 operands");
+    if (arguments.size() != 24) throw py::type_error("a program takes 24 operands");
     size_t at = 0;
     const auto next = [&] { return py::object(arguments[at++]); };
     const auto column = [&](auto& array) {
@@ -62,6 +62,7 @@ struct Operands {
     tensors.state = reinterpret_cast<void*>(next().cast<uintptr_t>());
     tensors.input = reinterpret_cast<void*>(next().cast<uintptr_t>());
     tensors.seeds = column(seeds);
+    tensors.channels = next().cast<int64_t>();
   }
 };
 

@@ -59,7 +59,7 @@ const Kernels* kernels() {
 }
 
 Layout layout_of(int64_t samples, int64_t size) {
-  Layout layout = {samples, size, 0, 1, 1, size};
+  Layout layout = {samples, size, 0, 1, 1, size, 0};
   if (samples == 0 || size == 0) return layout;
   if (size > kTile) {
     layout.tiles_per_sample = (size + kTile - 1) / kTile;
@@ -73,6 +73,16 @@ Layout layout_of(int64_t samples, int64_t size) {
     layout.tiles = (samples + layout.group - 1) / layout.group;
   }
   return layout;
+}
+
+Layout layout_of_channels(int64_t samples, int64_t size, int64_t channels) {
+  const int64_t pixels = size / channels, together = channels < kChannels ? channels : kChannels;
+  // Draws begin on a Philox block; where the pixels do not, up to three more precede them.
+  const int64_t most = pixels % 4 ? kTile - 32 : kTile, room = kBlock / together / 32 * 32;
+  const int64_t longest = room < most ? room : most, tiles = (pixels + longest - 1) / longest;
+  const int64_t length = ((pixels + tiles - 1) / tiles + 31) / 32 * 32;
+  const int64_t per_sample = (pixels + length - 1) / length;
+  return {samples, size, samples * per_sample, per_sample, 1, length, channels};
 }
 
 }  // namespace pdc

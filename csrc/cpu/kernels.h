@@ -9,12 +9,16 @@ namespace pdc {
 // parts of one sample, or as many whole small samples as fill one.
 constexpr int kTile = 512;
 
+// A block is some pixels of one sample in up to kChannels channels at a time.
+constexpr int kBlock = 2048, kChannels = 64;
+
 struct Layout {
   int64_t samples, size;
   int64_t tiles;             // of the whole batch
   int64_t tiles_per_sample;  // 1 when samples are grouped
   int64_t group;             // samples of a tile, 1 when a sample has many tiles
   int64_t length;            // elements of a sample in a tile
+  int64_t channels;          // of a network that has them last: a tile is then a block, or 0
 };
 
 struct NormalCall {
@@ -60,6 +64,7 @@ struct Kernels {
 };
 
 Layout layout_of(int64_t samples, int64_t size);
+Layout layout_of_channels(int64_t samples, int64_t size, int64_t channels);
 
 // The kernels in use, NULL when PYDIFFCORE_TARGET names a target that cannot run here.
 const Kernels* kernels();

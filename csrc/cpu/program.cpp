@@ -9,6 +9,7 @@
 #include "table.h"
 
 using pdc::program::apart;
+using pdc::program::channels_last;
 using pdc::program::item_bytes;
 using pdc::program::Row;
 using pdc::program::row_of;
@@ -57,7 +58,9 @@ pdc_program* pdc_program_create(const pdc_table* table, const pdc_tensors* tenso
   if (!pdc::kernels() || !valid(t, x)) return nullptr;
   const int64_t elements = x.samples * x.size;
   pdc_program* p = new pdc_program{};
-  p->layout = pdc::layout_of(x.samples, x.size);
+  const int64_t channels = channels_last(x);
+  p->layout = channels ? pdc::layout_of_channels(x.samples, x.size, channels)
+                       : pdc::layout_of(x.samples, x.size);
   p->kernels = pdc::kernels();
   for (int r = 0; r < t.rows; ++r) {
     if (x.state_dtype == PDC_FLOAT32)

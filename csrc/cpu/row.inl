@@ -195,17 +195,22 @@ const T* scaled(const RowCall& call, const Tile& tile, const T* z, int m, Buffer
 }
 
 template <class T>
+PDC_HD void set_coefficients(const RowCall& call, const Row<T>& row, int clip, Operands<T>* o) {
+  o->plane = call.layout.samples * call.layout.size;
+  o->extras = clip + row.draws;
+  for (int j = 0; j < row.registers_out; ++j) {
+    o->g[j][0] = row.d[j];
+    for (int m = 0; m < row.draws; ++m) o->g[j][clip + m] = row.S[j][m];
+  }
+}
+
+template <class T>
 bool rows(const RowCall& call, int64_t begin, int64_t end) {
   const Row<T>& row = *static_cast<const Row<T>*>(call.row);
   Buffers<T> buffers;
   Operands<T> o;
   const int clip = row.clipped && call.F;
-  o.plane = call.layout.samples * call.layout.size;
-  o.extras = clip + row.draws;
-  for (int j = 0; j < row.registers_out; ++j) {
-    o.g[j][0] = row.d[j];
-    for (int m = 0; m < row.draws; ++m) o.g[j][clip + m] = row.S[j][m];
-  }
+  set_coefficients(call, row, clip, &o);
   const Update<T> update = update_of(row, o.extras, call.F != nullptr);
   const bool direct = row.c_in != 0 && call.input_dtype == call.state_dtype;
   uint64_t bad = 0;
@@ -227,11 +232,6 @@ bool rows(const RowCall& call, int64_t begin, int64_t end) {
     if (row.c_in != 0 && !direct) store(call.input_dtype, call.input, tile.flat, o.input, o.n);
   }
   return bad != 0;
-}
-
-bool row_kernel(const RowCall& call, int64_t begin, int64_t end) {
-  return call.state_dtype == PDC_FLOAT32 ? rows<float>(call, begin, end)
-                                         : rows<double>(call, begin, end);
 }
 
 }  // namespace

@@ -12,8 +12,9 @@ const char* last_error();
 const char* architectures();
 int devices();
 
-// Addresses of the kernels; NULL in a build without CUDA.
-const void* row_kernel_of(int state_dtype, int input_dtype, int registers);
+// Addresses of the kernels; NULL in a build without CUDA. last: for a network whose tensors have
+// their channels last.
+const void* row_kernel_of(int state_dtype, int input_dtype, int registers, bool last);
 const void* normal_kernel_of();
 const void* corruption_kernel_of();
 

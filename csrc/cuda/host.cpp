@@ -11,26 +11,26 @@ namespace {
 
 using RowBody = void (*)(const RowLaunch&, Thread);
 
-template <int K, class T, class E>
+template <int K, class T, class E, bool last>
 void row_thread(const RowLaunch& launch, Thread thread) {
-  row_body<K, T, E>(launch, thread);
+  row_body<K, T, E, last>(launch, thread);
   count_row(launch, thread);
 }
 
 struct HostRow {
-  template <int K, class T, class E>
+  template <int K, class T, class E, bool last>
   static RowBody of() {
-    return row_thread<K, T, E>;
+    return row_thread<K, T, E, last>;
   }
 };
 
-RowBody body_of(int state_dtype, int input_dtype, int registers) {
+RowBody body_of(int state_dtype, int input_dtype, int registers, bool last) {
   RowBody body = nullptr;
   with_type(input_dtype, [&](auto type) {
     using E = typename decltype(type)::type;
     if constexpr (!Same<E, uint8_t>::value)
-      body = state_dtype == PDC_FLOAT32 ? kernel_of<HostRow, float, E>(registers)
-                                        : kernel_of<HostRow, double, E>(registers);
+      body = state_dtype == PDC_FLOAT32 ? kernel_of<HostRow, float, E>(registers, last)
+                                        : kernel_of<HostRow, double, E>(registers, last);
   });
   return body;
 }
@@ -46,7 +46,8 @@ void every_thread(const Launch& launch, Body body) {
 }  // namespace cuda_host
 
 void host_row(const RowLaunch& launch, int state_dtype, int input_dtype, int registers) {
-  cuda_host::every_thread(launch, cuda_host::body_of(state_dtype, input_dtype, registers));
+  cuda_host::every_thread(
+      launch, cuda_host::body_of(state_dtype, input_dtype, registers, launch.channels > 0));
 }
 void host_normal(const NormalLaunch& launch) {
   cuda_host::every_thread(launch, [](const NormalLaunch& l, cuda_host::Thread thread) {

@@ -43,6 +43,9 @@ struct RowLaunch {
   const void* noise;
   const void* scale;
   bool whole;  // every quad has four elements and is aligned in every operand
+  // Of input, F and unconditional where these have their channels last, or 0. Whether quads are
+  // whole is then asked of the other operands alone.
+  uint32_t channels, pixels;
 };
 
 struct NormalLaunch {

@@ -12,6 +12,7 @@
 using pdc::Grid;
 using pdc::RowLaunch;
 using pdc::program::apart;
+using pdc::program::channels_last;
 using pdc::program::item_bytes;
 using pdc::program::Row;
 using pdc::program::row_of;
@@ -147,7 +148,7 @@ pdc_cuda_program* pdc_cuda_program_create(const pdc_place* place, const pdc_tabl
   pdc_cuda_program p = {};
   RowLaunch& l = p.launch;
   if (place->device != PDC_HOST_LOOP)
-    p.kernel = pdc::row_kernel_of(x.state_dtype, x.input_dtype, t.registers);
+    p.kernel = pdc::row_kernel_of(x.state_dtype, x.input_dtype, t.registers, channels_last(x) > 0);
   if (x.samples * x.size > 0) {
     const int status = shape_of(*place, p.kernel, x.samples, x.size, &l.grid);
     if (status == PDC_INVALID) pdc::fail("the launch shape or the device is out of range", "");
@@ -165,6 +166,8 @@ pdc_cuda_program* pdc_cuda_program_create(const pdc_place* place, const pdc_tabl
   l.state = x.state;
   l.input = x.input;
   l.plane = x.samples * x.size;
+  l.channels = static_cast<uint32_t>(channels_last(x));
+  l.pixels = l.channels ? static_cast<uint32_t>(x.size / l.channels) : 0;
   p.draws_of_row.assign(t.draws_of_row, t.draws_of_row + t.rows);
   p.device = place->device;
   p.state_dtype = x.state_dtype;
@@ -190,9 +193,9 @@ int pdc_cuda_program_advance(pdc_cuda_program* p, int64_t row, const void* F,
   l.noise = noise;
   l.scale = scale;
   l.whole = l.grid.size % 4 == 0 && aligned(l.state, p->state_dtype) &&
-            aligned(l.input, p->input_dtype) && aligned(F, p->input_dtype) &&
-            aligned(unconditional, p->input_dtype) && aligned(noise, p->state_dtype) &&
-            aligned(scale, p->state_dtype);
+            aligned(noise, p->state_dtype) && aligned(scale, p->state_dtype) &&
+            (l.channels || (aligned(l.input, p->input_dtype) && aligned(F, p->input_dtype) &&
+                            aligned(unconditional, p->input_dtype)));
   if (p->device != PDC_HOST_LOOP)
     return pdc::launch_kernel(p->device, p->kernel, l.grid, stream, &l);
   pdc::host_row(l, p->state_dtype, p->input_dtype, p->registers);

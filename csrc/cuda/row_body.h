@@ -10,8 +10,10 @@ namespace PDC_TARGET {
 
 PDC_HD int64_t row_index(const RowLaunch& l) { return l.row < 0 ? l.counter->row : l.row; }
 
-template <int K, class T, class E>
-PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Cursor at, Place place) {
+// network: where its tensors have the quad, a Place or a Spread.
+template <int K, class T, class E, class Where>
+PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Cursor at, Place place,
+                     const Where& network) {
   const int in = constant(&row.registers_in), out = constant(&row.registers_out);
   const int draws = constant(&row.draws);
   const bool clips = l.F && constant(&row.clipped);
@@ -21,7 +23,7 @@ PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Curso
   for (int k = 0; k < K; ++k)
     if (k < in || (k == 0 && clips)) r.old[k] = load(state + k * l.plane, place);
   Quad<T> F = {};
-  if (l.F) F = network_output<T, E>(l, index, at.sample, place);
+  if (l.F) F = network_output<T, E>(l, index, at.sample, network);
   add_registers(row, in, out, &r);
   if (l.F) {
     check_output(l, index, at.sample, F, place.n);
@@ -48,29 +50,38 @@ PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Curso
   if (c_in != 0) {
     PDC_UNROLL
     for (int i = 0; i < 4; ++i) r.next[0].v[i] = mul(c_in, r.next[0].v[i]);
-    store(static_cast<E*>(l.input), narrow<E>(r.next[0]), place);
+    store(static_cast<E*>(l.input), narrow<E>(r.next[0]), network);
   }
 }
 
-template <int K, class T, class E>
+template <int K, class T, class E, bool last>
 PDC_HD void row_quads(const RowLaunch& l, int64_t index, Thread thread, bool whole) {
   const Row<T>& row = static_cast<const Row<T>*>(l.rows)[index];
   PDC_NO_UNROLL
   for (Cursor at = first_quad(l.grid, thread); at.sample < l.grid.samples;
-       at = next_quad(l.grid, at))
-    row_quad<K, T, E>(l, row, index, at, place_of(l.grid, at, whole));
+       at = next_quad(l.grid, at)) {
+    if constexpr (last) {
+      const Cursor own = across(l, at);
+      const Place place = place_of(l.grid, own, whole);
+      row_quad<K, T, E>(l, row, index, own, place, spread_of(l, own, place.n));
+    } else {
+      const Place place = place_of(l.grid, at, whole);
+      row_quad<K, T, E>(l, row, index, at, place, place);
+    }
+  }
 }
 
-template <int K, class T, class E>
+// last: the network's tensors have their channels last.
+template <int K, class T, class E, bool last>
 PDC_HD void row_body(const RowLaunch& l, Thread thread) {
   const int64_t index = row_index(l);
   if (index < 0 || index >= l.row_count) return;
   if constexpr (K == kMaxRegisters)  // rare: half the code
-    row_quads<K, T, E>(l, index, thread, l.whole);
+    row_quads<K, T, E, last>(l, index, thread, l.whole);
   else if (l.whole)
-    row_quads<K, T, E>(l, index, thread, true);
+    row_quads<K, T, E, last>(l, index, thread, true);
   else
-    row_quads<K, T, E>(l, index, thread, false);
+    row_quads<K, T, E, last>(l, index, thread, false);
 }
 
 // The last thread of a block reports it done; the last block moves the counter on. By then every
@@ -94,26 +105,32 @@ PDC_HD void count_row(const RowLaunch& l, Thread thread) {
   counter->row = row + 1;
 }
 
-// The kernels there are: common pairs of types have one for each number of registers up to four;
-// the others, and more registers, take the widest. Make::of<K, T, E>() names one.
+// The kernels there are: common pairs of types have one for each number of registers up to four,
+// with channels last for two and four; the others, and more registers, take the widest.
+// Make::of<K, T, E, last>() names one.
 template <class Make, class T, class E>
-auto kernel_of(int registers) -> decltype(Make::template of<kMaxRegisters, T, E>()) {
+auto kernel_of(int registers, bool last)
+    -> decltype(Make::template of<kMaxRegisters, T, E, false>()) {
   constexpr bool common = Same<T, E>::value || (Same<T, float>::value && sizeof(E) == 2);
   if constexpr (common) {
+    if (last && registers <= 4)
+      return registers <= 2 ? Make::template of<2, T, E, true>()
+                            : Make::template of<4, T, E, true>();
     switch (registers) {
       case 1:
-        return Make::template of<1, T, E>();
+        return Make::template of<1, T, E, false>();
       case 2:
-        return Make::template of<2, T, E>();
+        return Make::template of<2, T, E, false>();
       case 3:
-        return Make::template of<3, T, E>();
+        return Make::template of<3, T, E, false>();
       case 4:
-        return Make::template of<4, T, E>();
+        return Make::template of<4, T, E, false>();
       default:
         break;
     }
   }
-  return Make::template of<kMaxRegisters, T, E>();
+  return last ? Make::template of<kMaxRegisters, T, E, true>()
+              : Make::template of<kMaxRegisters, T, E, false>();
 }
 
 }  // namespace PDC_TARGET

@@ -2,8 +2,8 @@
 #include "kernel.cuh"
 #include "kernels.h"
 
-const void* pdc::row_kernel_half(int input_dtype, int registers) {
+const void* pdc::row_kernel_half(int input_dtype, int registers, bool last) {
   using namespace pdc::cuda;
-  return input_dtype == PDC_BFLOAT16 ? kernel_of<RowKernel, float, bfloat16>(registers)
-                                     : kernel_of<RowKernel, float, float16>(registers);
+  return input_dtype == PDC_BFLOAT16 ? kernel_of<RowKernel, float, bfloat16>(registers, last)
+                                     : kernel_of<RowKernel, float, float16>(registers, last);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The operands of a row, a quad at a time: registers, the network's output, draws.
 #pragma once
+#include "channels.h"
 #include "pydiffcore/row.h"
-#include "quads.h"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -49,8 +49,9 @@ PDC_HD void add_operand(const T* c, int stride, const Quad<T>& x, bool begins, i
   }
 }
 
-template <class T, class E>
-PDC_HD Quad<T> network_output(const RowLaunch& l, int64_t row, int64_t sample, Place place) {
+// place: a Place, or a Spread.
+template <class T, class E, class Where>
+PDC_HD Quad<T> network_output(const RowLaunch& l, int64_t row, int64_t sample, const Where& place) {
   const Quad<E> raw = load(static_cast<const E*>(l.F), place);
   if (!l.unconditional) return widen<T>(raw);
   const Quad<T> u = widen<T>(load(static_cast<const E*>(l.unconditional), place));

@@ -111,6 +111,18 @@ def not_finite(
     )
 
 
+def refusal(status: int, row: int, calls: int) -> Exception:
+    """Return the error of a row that the kernel did not run."""
+    if status == 2:
+        return ValueError("F overlaps the runner's own tensors in part; return a new tensor")
+    if status == 3:
+        return RuntimeError(
+            f"row {row} of a plan with {calls} network calls: "
+            "call start() before the first advance() and after the last"
+        )
+    return RuntimeError(f"the native row returned the unknown status {status}")
+
+
 def all_finite(values: Tensor) -> bool:
     """Whether every value is finite: in one pass where, as nearly always, the sum is too."""
     return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())
@@ -122,8 +134,9 @@ def operand(
     shape: torch.Size,
     device: torch.device,
     dtype: torch.dtype | None = None,
+    memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """Return a contiguous tensor of this shape and device, and of this dtype where one is given."""
+    """Return a dense tensor of this shape, device and format, of this dtype where one is given."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
     if dtype is not None and value.dtype != dtype:
@@ -134,7 +147,7 @@ def operand(
         raise ValueError(f"{name} is on {value.device}, expected {device}")
     if value.shape != shape:
         raise ValueError(f"{name} has shape {tuple(value.shape)}, expected {tuple(shape)}")
-    return value.contiguous()
+    return value.contiguous(memory_format=memory_format)
 
 
 def noise_source(

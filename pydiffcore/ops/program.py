@@ -114,6 +114,7 @@ def bind(
     state: Tensor,
     input: Tensor,
     seeds: Any,
+    channels: int = 0,
     host_loop: tuple[int, int] | None = None,
 ) -> Program:
     """Bind a table of R rows, K registers and M draws to the tensors of a batch.
@@ -136,6 +137,8 @@ def bind(
         state: registers [K, B, N], float32 or float64, contiguous.
         input: network input [B, N], float32, float64, bfloat16 or float16, contiguous.
         seeds: one uint64 per sample, [B].
+        channels: 0, or C where input and F have their channels last: element c·(N/C) + p of a
+            sample lies at p·C + c.  State, noise and factors keep their order.
         host_loop: (blocks, threads) of the CUDA kernel's body, run on the CPU thread by thread
             instead of the CPU's own kernel, for tests; None for the device of ``state``.
 
@@ -159,14 +162,14 @@ def bind(
         "f": f, "d": d, "S": S, "stream": stream, "purpose": purpose, "c_skip": c_skip,
         "c_out": c_out, "c_in": c_in, "clip": clip, "guidance": guidance,
     }  # fmt: skip
-    operands = _operands(state, input, seeds, table)
+    operands = _operands(state, input, seeds, table, channels)
     if state.is_cuda or host_loop:
         return _cuda_program(operands, state, input, host_loop)
     return Program(_core.program((state, input), operands), state, input)
 
 
 def _operands(
-    state: Tensor, input: Tensor, seeds: Any, given: Mapping[str, Any]
+    state: Tensor, input: Tensor, seeds: Any, given: Mapping[str, Any], channels: int = 0
 ) -> tuple[Any, ...]:
     """Return what the compiled module takes, checked."""
     K, B, N = state.shape
@@ -174,6 +177,8 @@ def _operands(
     reason = unsupported(state.device.type, registers=K, draws=M)
     if reason:
         raise ValueError(f"state and table do not fit the kernels: {reason}")
+    if channels < 0 or (channels > 1 and (N % channels or N >= 2**31)):
+        raise ValueError(f"channels is {channels}, expected a divisor of {N}, which is below 2^31")
     shapes = {
         "registers_in": (R,), "registers_out": (R,), "draws": (R,), "A": (R, K, K), "f": (R, K),
         "d": (R, K), "S": (R, K, M), "stream": (R, M), "purpose": (R, M), "c_skip": (R,),
@@ -185,7 +190,7 @@ def _operands(
     return (
         K, M, *table.values(), weights(given["guidance"], R, B), bounds(given["clip"]), B, N,
         DTYPES[state.dtype], DTYPES[input.dtype], state.data_ptr(), input.data_ptr(),
-        array("seeds", seeds, (B,), np.uint64),
+        array("seeds", seeds, (B,), np.uint64), channels,
     )  # fmt: skip
 
 

@@ -28,9 +28,11 @@ from pydiffcore.ops.checks import (
     choose,
     not_finite,
     operand,
+    refusal,
     sizes,
 )
 from pydiffcore.ops.draws import Draws
+from pydiffcore.ops.formats import channels_of, flat
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
 from pydiffcore.ops.program import Program, bind
 from pydiffcore.ops.reference import ReferenceProgram, guided
@@ -38,9 +40,6 @@ from pydiffcore.ops.rows import fold
 from pydiffcore.plan import Plan
 
 __all__ = ["Runner"]
-
-STATE_DTYPES = (torch.float32, torch.float64)
-IO_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 class Runner:
@@ -58,6 +57,8 @@ class Runner:
             normal per stream; a ``torch.Generator``; or a function of (sigma, sigma_next), the
             levels of the step, that returns unit normals [B, *shape].
         backend: "native", "reference" (torch operations), or "auto": native where it can.
+        memory_format: of network input and output: torch.contiguous_format, channels_last or
+            channels_last_3d.  An output in another one is copied.
 
     Raises:
         TypeError, ValueError: an argument has a wrong type, shape or value.
@@ -76,14 +77,17 @@ class Runner:
         guidance: NDArray[np.float64] | None = None,
         noise: Tensor | torch.Generator | Callable[..., Tensor] | None = None,
         backend: str = "auto",
+        memory_format: torch.memory_format = torch.contiguous_format,
     ) -> None:
         self.plan, self.seeds = plan, checked_seeds(seeds)
         if not self.seeds:
             raise ValueError("seeds is empty, expected one seed per sample")
         self.dtype, self.io_dtype = dtype, dtype if io_dtype is None else io_dtype
-        choose("dtype", dtype, STATE_DTYPES)
-        choose("io_dtype", self.io_dtype, IO_DTYPES)
+        choose("dtype", dtype, native.STATE_DTYPES)
+        choose("io_dtype", self.io_dtype, native.IO_DTYPES)
         self.shape = torch.Size((len(self.seeds), *sizes(shape)))
+        self.memory_format = memory_format
+        self._channels = channels_of(memory_format, self.shape)
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
         self._draws = Draws(plan, self.shape, self.device, dtype, noise)
@@ -98,13 +102,14 @@ class Runner:
 
     def _make_buffers(self) -> None:
         """Make registers and input; the input is register 0 itself where a row would copy it."""
-        shares = self.native and self.io_dtype == self.dtype
+        order = self.memory_format
+        shares = self.native and self.io_dtype == self.dtype and not self._channels
         self._shares_input = shares and self.plan.unscaled_input
         with torch.inference_mode(False):  # tensors made under it do not count their changes
             state = torch.empty(
                 (self.plan.registers, *self.shape), dtype=self.dtype, device=self.device
             )
-            self._written = torch.empty(self.shape, dtype=self.io_dtype, device=self.device)
+            self._written = torch.empty_like(state[0], dtype=self.io_dtype, memory_format=order)
         self._state, self._input = state, state[0] if self._shares_input else self._written
         self.result, self.device = state[0], state.device  # with its index
 
@@ -144,7 +149,7 @@ class Runner:
         noise, _ = self._noise_row(0)  # kept until the row has read it
         self._report(self._advance(0, 0, 0, address(noise)), None)
         self._row, self._version = 1, self._state._version
-        self._plain = self._draws.in_kernel
+        self._plain = self._draws.in_kernel and not self._channels
         return self._input
 
     def advance(
@@ -196,14 +201,14 @@ class Runner:
                 "the network changed its input in place, and here the input is the state itself: "
                 "give it a copy, network(x.clone(), ...)"
             )
-        at = self.shape, self.device, self.io_dtype
+        at = self.shape, self.device, self.io_dtype, self.memory_format
         F = operand(F, "F, the network's output,", *at)
         if F_uncond is not None:
             F_uncond = operand(F_uncond, "F_uncond, its unconditional output,", *at)
             if self.guidance is None:
                 raise ValueError("F_uncond was given, but the runner was made without guidance")
         if variance is not None:
-            variance = operand(variance, "variance, the network's v,", *at)
+            variance = operand(variance, "variance, the network's v,", *at[:3])
         grad = any(y is not None and y.requires_grad for y in (F, F_uncond, variance))
         if self._reference is None and (grad or not self.native):
             self._reference, self._plain = self._make_reference(None), False
@@ -267,7 +272,8 @@ class Runner:
             self._program = bind(
                 **arguments,
                 state=self._state.view(self._state.shape[0], len(self.seeds), -1),
-                input=self._written.view(len(self.seeds), -1),
+                input=flat(self._written),
+                channels=self._channels,
             )
             self._advance = self._program.advance
 
@@ -282,20 +288,20 @@ class Runner:
     ) -> Tensor:
         assert self._reference is not None
         if F is not None:
-            F = self._combined(F, F_uncond)
+            F = self._combined(F, F_uncond).contiguous()
             if not all_finite(F):
                 self._report(1, F)
         following = self._reference.advance(self._row, F, *self._noise_row(self._row, variance))
         self._row += 1
         if self._row > self.plan.nfe:
             return self._reference.registers[0]
-        return following.to(self.io_dtype)
+        return following.to(self.io_dtype).contiguous(memory_format=self.memory_format)
 
     def _noise_row(
         self, row: int, variance: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None]:
         """Return a row's draws, None where its kernel draws them, and their factors or None."""
-        if row == 0 and self._unit_noise:  # its first draw is the initial state
+        if self._draws.in_kernel or (row == 0 and self._unit_noise):  # which draws the state itself
             return None, None
         streams = self._rows.stream[row, : self._rows.draws[row]].tolist()
         return self._draws.unit(streams), self._draws.scale(streams, variance)
@@ -305,15 +311,8 @@ class Runner:
             finite = torch.isfinite(F.detach()).reshape(len(self.seeds), -1).all(dim=1)
             sample = int((~finite).nonzero()[0])
             raise not_finite(self.plan.sigma, self._row - 1, sample, self.seeds)
-        if status == 2:
-            raise ValueError("F overlaps the runner's own tensors in part; return a new tensor")
-        if status == 3:
-            raise RuntimeError(
-                f"row {self._row} of a plan with {self.plan.nfe} network calls: "
-                "call start() before the first advance() and after the last"
-            )
         if status:
-            raise RuntimeError(f"the native row returned the unknown status {status}")
+            raise refusal(status, self._row, self.plan.nfe)
 
 
 def _not_started(*arguments: int) -> int:

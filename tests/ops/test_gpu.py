@@ -88,6 +88,53 @@ def test_bits_of_sizes_and_unaligned_memory(shape, offset):
         assert same(runs(rng, shape, torch.float32, io, 2, 1, device="cuda", offset=offset))
 
 
+@pytest.mark.parametrize("io", DTYPES)
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 16])
+def test_bits_of_channels_last(io, state, channels):
+    rng = np.random.default_rng(channels)
+    for K in (1, 2, 3, 4, 5):
+        for pixels in (1, 2, 63, 64, 1030):
+            shape, offset = (int(rng.integers(1, 5)), channels * pixels), int(rng.integers(2))
+            options = {"guided": "sample", "clip": (-0.5, 0.75), "noise": bool(rng.integers(2))}
+            options |= {"channels": channels, "offset": offset, "device": "cuda"}
+            assert same(runs(rng, shape, state, io, K, 1, **options))
+
+
+@pytest.mark.parametrize("io", [torch.float32, torch.bfloat16])
+def test_a_channels_last_output_is_read_where_it_lies(io, no_sync):
+    torch.cuda.set_sync_debug_mode("default")
+    last, plan = torch.channels_last, traced(samplers.ancestral)
+    runner = Runner(plan, SHAPE, SEEDS, io_dtype=io, device="cuda", memory_format=last)
+    F = torch.zeros(len(SEEDS), *SHAPE, device="cuda", dtype=io).to(memory_format=last)
+    runner.start()
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    torch.cuda.set_sync_debug_mode("error")
+    state = runner.start()
+    for _ in range(plan.nfe):
+        assert state.is_contiguous(memory_format=last)
+        state = runner.advance(F)
+    torch.cuda.set_sync_debug_mode("default")
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
+
+
+def test_a_captured_loop_of_a_channels_last_network():
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 16, 3, padding=1), torch.nn.SiLU()]
+    body = torch.nn.Sequential(*layers, torch.nn.Conv2d(16, 3, 3, padding=1)).cuda().eval()
+    model = pydiffcore.Denoiser(lambda x, c_noise: body(x), prediction.edm())
+    plan, options = traced(samplers.heun), {"shape": SHAPE, "device": "cuda"}
+    contiguous = pydiffcore.sample(model, plan, seeds=SEEDS, **options)
+    body.to(memory_format=torch.channels_last)
+    draw = pydiffcore.capture(model, plan, memory_format=torch.channels_last, **options)
+    eager = pydiffcore.sample(
+        model, plan, seeds=SEEDS, memory_format=torch.channels_last, **options
+    )
+    assert torch.equal(draw(SEEDS), eager)
+    assert draw.kind == "graph"
+    assert torch.allclose(eager, contiguous, rtol=1e-2, atol=1e-2)  # convolutions in TF32
+
+
 @pytest.mark.parametrize("images", [*DTYPES, torch.uint8])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bits_of_corruption(images, dtype):

@@ -68,6 +68,10 @@ struct pdc_tensors {
   void* state;           /* [K][samples][size] */
   void* input;           /* [samples][size] */
   const uint64_t* seeds; /* [samples] */
+  /* Of input, F and F unconditional. Above 1: they have channels last, element c P + p of a sample
+   * lies at p channels + c, P = size / channels; size is then below 2^31. State, noise and scale
+   * are in their own order always. */
+  int64_t channels;
 };
 
 typedef struct pdc_program pdc_program;
