@@ -25,12 +25,9 @@ def wide():
     return EDM2(classes=4, size=8, width=64, multipliers=(1, 2), blocks=2, attention=(4,)).eval()
 
 
-@pytest.mark.parametrize(
-    ("width", "millions"),
-    [(128, 124.7), (192, 280.2), (256, 497.8), (320, 777.5), (384, 1119.3), (448, 1523.2)],
-)
+@pytest.mark.parametrize(("width", "millions"), [(128, 124.7), (448, 1523.2)])
 def test_sizes_are_those_of_the_paper(width, millions):
-    """Karras et al. 2024, table 2: XS, S, M, L, XL and XXL."""
+    """Karras et al. 2024, table 2: XS and XXL."""
     with torch.device("meta"):
         count = sum(p.numel() for p in EDM2(width=width).parameters())
     assert round(count / 1e6, 1) == millions
