@@ -8,6 +8,9 @@ error of D,
 
 where input and target come from one fused pass over the images.  EDM's weight is 1/c_out², so
 that every level counts the same in F.  Source: Karras et al. 2022 (arXiv 2206.00364), eq. 8.
+
+Functions that end in ``_terms`` return one loss per sample, for importance weights and for the mean
+loss of each band of levels; the loss to minimise is their mean.
 """
 
 from __future__ import annotations
@@ -21,10 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore.ops.corruption import corrupt
-from pydiffcore.ops.noise import LEVEL, checked_seeds, normal
 from pydiffcore.prediction import Prediction
+from pydiffcore.train import laws
+from pydiffcore.train.frequencies import spectrum
+from pydiffcore.train.laws.core import number
+from pydiffcore.train.squared import squared_error, weighted_loss
+from pydiffcore.train.weights import on_output
 
-__all__ = ["denoising_loss", "lognormal_levels"]
+__all__ = ["denoising_loss", "denoising_terms", "lognormal_levels"]
 
 Weight = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
@@ -34,25 +41,17 @@ def lognormal_levels(
 ) -> NDArray[np.float64]:
     """Return levels with ln sigma ~ N(mean, std²), stratified over the batch: float64 [B].
 
-    Sample i takes the quantile (i + U_i)/B of the law, U_i uniform from its seed, so that every
-    batch covers the law evenly.  The law is that of Karras et al. 2022, table 1; stratification
-    lowers the variance of the gradient.
+    It is ``laws.lognormal(mean, std).sample(seeds, stream)``.
 
     Args:
         seeds: B integers in [0, 2^64).
-        mean, std: of ln sigma, P_mean and P_std of the paper.
+        mean, std: of ln sigma, P_mean and P_std of Karras et al. 2022, table 1.
         stream: which levels of those seeds.
 
     Raises:
         ValueError: std is not positive.
     """
-    if not std > 0:
-        raise ValueError(f"std is {std}, expected a positive number")
-    keys = checked_seeds(seeds)
-    z = normal(keys, (), purpose=LEVEL, stream=stream).double()
-    uniform = torch.special.ndtr(z).clamp(1e-6, 1 - 1e-6)
-    quantile = (torch.arange(len(keys), dtype=torch.float64) + uniform) / len(keys)
-    return torch.exp(mean + std * torch.special.ndtri(quantile)).numpy()
+    return laws.lognormal(mean, std).sample(seeds, stream)
 
 
 def denoising_loss(
@@ -82,9 +81,58 @@ def denoising_loss(
         TypeError, ValueError: an argument does not fit; see ``corrupt``.
     """
     noisy, target, c_noise = corrupt(images, sigma, prediction, seeds=seeds, stream=stream)
-    error = (network(noisy, c_noise, **(condition or {})) - target).square()
+    output = network(noisy, c_noise, **(condition or {}))
+    return weighted_loss(output, target, factor(weight, prediction, sigma, output, target))
+
+
+def denoising_terms(
+    network: Callable[..., Tensor],
+    images: Tensor,
+    sigma: NDArray[np.float64],
+    prediction: Prediction,
+    *,
+    seeds: Any,
+    stream: int = 0,
+    weight: Weight | None = None,
+    huber: float | None = None,
+    scales: int = 1,
+    condition: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Return lambda·|D − x0|², averaged over pixels: one loss per sample, [B], with a graph.
+
+    Args:
+        network, images, sigma, prediction, seeds, stream, weight, condition: of
+            :func:`denoising_loss`.
+        huber: c of a pseudo-Huber loss: with m the mean square of F − target of a sample,
+            2 c (sqrt(m + c²) − c) in place of m, which is m where m is far below c² and 2 c sqrt(m)
+            far above.  Song & Dhariwal 2023 (arXiv 2310.14189), section 3.3, scaled.
+        scales: above 1, weigh the error's frequencies; see ``frequencies.spectrum``.
+
+    Raises:
+        TypeError, ValueError: an argument does not fit; see ``corrupt``.
+    """
+    noisy, target, c_noise = corrupt(images, sigma, prediction, seeds=seeds, stream=stream)
+    output = network(noisy, c_noise, **(condition or {}))
+    given = factor(weight, prediction, sigma, output, target)
+    if scales != 1:
+        output, target = spectrum(output, scales), spectrum(target, scales)
+    m = squared_error(output, target)
+    if huber is not None:
+        c = number("huber", huber, above=0.0)
+        m = 2 * c * m / ((m + c * c).sqrt() + c)
+    return m if given is None else m * given
+
+
+def factor(
+    weight: Weight | None,
+    prediction: Prediction,
+    sigma: NDArray[np.float64],
+    output: Tensor,
+    target: Tensor,
+) -> Tensor | None:
+    """Return lambda c_out² in the dtype of output − target, [B], or None for a weight of None."""
     if weight is None:
-        return error.mean()
-    c_out = prediction.coefficients(sigma)[1]
-    factor = torch.from_numpy(weight(np.asarray(sigma, np.float64)) * c_out**2).to(error)
-    return (error.flatten(1).mean(1) * factor).mean()
+        return None
+    dtype = torch.promote_types(output.dtype, target.dtype)
+    given = on_output(weight, prediction, np.asarray(sigma, np.float64))
+    return torch.from_numpy(given).to(output.device, dtype)
