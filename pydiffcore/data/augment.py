@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -190,8 +191,7 @@ def _shift(x: Any, y: Any) -> NDArray[np.float64]:
 def _warped(x: Tensor, sources: NDArray[np.float64]) -> Tensor:
     """Return images [B, C, H, W] read at sources · place, between two Lanczos filters."""
     height, width = x.shape[-2:]
-    for axis in (-1, -2):
-        x = _resampled(x, axis, 2 * x.shape[axis])
+    x = _resampled(x, 2 * height, 2 * width)
     # grid_sample wants −1 … 1 from edge to edge; the centres of the doubled pixels are at these.
     places = [
         torch.arange(1 - size, size, 2, dtype=torch.float64) / size
@@ -209,32 +209,31 @@ def _warped(x: Tensor, sources: NDArray[np.float64]) -> Tensor:
     x = torch.nn.functional.grid_sample(
         x, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    for axis in (-1, -2):
-        x = _resampled(x, axis, x.shape[axis] // 2)
-    return x.clamp(-1, 1)
+    return _resampled(x, height, width).clamp(-1, 1)
 
 
-def _resampled(x: Tensor, axis: int, size: int) -> Tensor:
-    """Return x with another size along an axis, by Lanczos-3, mirrored beyond the border.
+def _resampled(x: Tensor, height: int, width: int) -> Tensor:
+    """Return images in another size.
 
-    Terms are added one by one, so that a sample's bits do not depend on its batch, as those of a
-    convolution may.
+    One product of matrices per image, so that its bits do not depend on its batch, as those of a
+    convolution of all may.
     """
-    old = x.shape[axis]
-    wide = max(1.0, old / size)
-    centre = (np.arange(size) + 0.5) * (old / size) - 0.5
+    rows = _lanczos(x.shape[-2], height).to(x.device)
+    columns = _lanczos(x.shape[-1], width).T.to(x.device)
+    return torch.stack([rows @ (image @ columns) for image in x])
+
+
+@lru_cache(16)
+def _lanczos(old: int, new: int) -> Tensor:
+    """Return the matrix [new, old] of Lanczos-3 from one size to another, the ends mirrored."""
+    wide = max(1.0, old / new)
+    centre = (np.arange(new) + 0.5) * (old / new) - 0.5
     reach = math.ceil(3 * wide)
     taps = np.floor(centre).astype(int)[:, None] + np.arange(1 - reach, reach + 1)
     distance = (taps - centre[:, None]) / wide
     weights = np.where(abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     taps %= 2 * old
-    index = torch.from_numpy(np.minimum(taps, 2 * old - 1 - taps)).to(x.device)
-    factor = torch.from_numpy(weights).to(x.device, x.dtype)
-    along = [1] * x.ndim
-    along[axis] = size
-    total = torch.zeros(())
-    for tap in range(taps.shape[1]):
-        term = x.index_select(axis, index[:, tap]) * factor[:, tap].reshape(along)
-        total = term if tap == 0 else total + term
-    return total
+    matrix = np.zeros((new, old))
+    np.add.at(matrix, (np.arange(new)[:, None], np.minimum(taps, 2 * old - 1 - taps)), weights)
+    return torch.from_numpy(matrix.astype(np.float32))

@@ -39,10 +39,11 @@ def cifar(path: Path, split: str = "train") -> Array:
         raise ValueError(f"split is {split!r}, expected train or test")
     batches = _members(path, (*SPLITS[split], *META))
     names = tuple(
-        name.decode() if isinstance(name, bytes) else str(name)
+        name.decode("latin-1") if isinstance(name, bytes) else name
         for meta in META
         for key in ("label_names", "fine_label_names")
-        for name in batches.get(meta, {}).get(key, ())
+        for name in batches.get(meta, {}).get(key) or ()
+        if isinstance(name, bytes | str)
     )
     parts = [_batch(batches[name], path, name) for name in SPLITS[split] if name in batches]
     if not parts:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table of labels ``dataset.json`` of a folder or an archive.
 
-    {"labels": [["00000/img00000000.png", 6], …], "classes": ["airplane", …]}
+    {"labels": [["00000/img00000000.png", 0], …], "classes": ["airplane", …]}
 
 ``labels`` may be null, for none; ``classes`` is optional and ours: StyleGAN and EDM, whose format
 the rest is, do not read it.

@@ -62,12 +62,12 @@ def read_pickled(content: bytes) -> dict[str, Any]:
             if opcode.name == "STOP":
                 break
             machine.do(opcode.name, argument)
-        (result,) = machine.stack
+        result = machine.stack[0] if len(machine.stack) == 1 else None
         if not isinstance(result, dict):
             raise ValueError("it holds no dictionary")
     except (IndexError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"it is no pickle of the expected form ({type(error).__name__})") from None
-    return {_text(key): _plain(value) for key, value in result.items()}
+    return {key: _plain(value) for key, value in result.items()}
 
 
 class Machine:
@@ -115,10 +115,11 @@ class Machine:
             stack[-1].extend(values)
         elif name == "SETITEM":
             value, key = stack.pop(), stack.pop()
-            stack[-1][key] = value
+            stack[-1][_text(key)] = value
         elif name == "SETITEMS":
             values = self._marked()
-            stack[-1].update(zip(values[::2], values[1::2], strict=True))
+            pairs = zip(values[::2], values[1::2], strict=True)
+            stack[-1].update((_text(key), value) for key, value in pairs)
         elif name == "REDUCE":
             arguments, function = stack.pop(), stack.pop()
             stack.append(_made(function, arguments))
@@ -153,11 +154,14 @@ def _made(function: Any, arguments: Any) -> Any:
         return "uint8"
     if function == ENCODE and _text(arguments[1]) == "latin1":
         return arguments[0].encode("latin-1")
-    raise ValueError(f"it calls {function.replace(' ', '.')} with {arguments!r:.80}")
+    raise ValueError(f"it calls {function.replace(' ', '.')} with arguments of its own")
 
 
 def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    # Nothing deeper is looked into: hashing or printing nested values can exhaust the stack.
+    if not isinstance(value, str | bytes):
+        raise ValueError(f"it has a {type(value).__name__} in the place of a text")
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def _plain(value: Any) -> Any:

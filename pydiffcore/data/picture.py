@@ -217,4 +217,6 @@ def _shape(picture: Picture) -> Shape:
 
 
 def _said(error: Exception) -> str:
+    if type(error).__name__ == "UnidentifiedImageError":  # its text is a memory address
+        return "no kind of image that Pillow knows"
     return " ".join(str(error).split()) or type(error).__name__

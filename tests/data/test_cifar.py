@@ -111,6 +111,33 @@ def test_anything_else_is_refused(content, tmp_path):
         open_source(write_cifar(tmp_path / "x.tar.gz", {"data_batch_1": content}))
 
 
+def test_nested_values_are_not_looked_into():
+    """Many tuples in one another: hashing or printing them would exhaust the stack."""
+    deep = b"\x80\x02}" + b")" + b"\x85" * 100_000
+    for end in (b"K\x01s.", b"cnumpy\ndtype\nh\x00R.", b"."):
+        with pytest.raises(ValueError, match="it "):
+            read_pickled(deep + end)
+    names = pickle.dumps({b"a": [[[]]]}, protocol=2)
+    assert read_pickled(names) == {"a": [[[]]]}
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape:DeprecationWarning")
+def test_damaged_pickles_raise_nothing_else():
+    """Any byte changed, any end cut: a dictionary or a ValueError."""
+    whole = old_pickle(pixels(0, 256, 2), [1, 2, 3])
+    generator = np.random.default_rng(0)
+    for _ in range(3000):
+        content = bytearray(whole)
+        for place in generator.integers(0, 190, 1 + int(generator.integers(3))):
+            content[place] = generator.integers(256)
+        if generator.random() < 0.2:
+            del content[int(generator.integers(len(content))) :]
+        try:
+            assert isinstance(read_pickled(bytes(content)), dict)
+        except ValueError:
+            pass
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
