@@ -82,8 +82,7 @@ def _checkpoint(given: str) -> Source:
     model = load_model(stem)
     described = json.loads(stem.with_name(f"{stem.name}.json").read_bytes())
     where = {"checkpoint": str(stem), "sha256": str(described["sha256"])}
-    classes = int(model.network.config["classes"])
-    return Source(model.denoiser(), model.shape, classes, where)
+    return Source(model.denoiser(), model.shape, model.classes or None, where)
 
 
 def _checkpoint_stem(path: Path) -> Path:

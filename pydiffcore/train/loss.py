@@ -118,9 +118,14 @@ def denoising_terms(
         output, target = spectrum(output, scales), spectrum(target, scales)
     m = squared_error(output, target)
     if huber is not None:
-        c = number("huber", huber, above=0.0)
-        m = 2 * c * m / ((m + c * c).sqrt() + c)
+        m = pseudo_huber(m, huber)
     return m if given is None else m * given
+
+
+def pseudo_huber(m: Tensor, huber: float) -> Tensor:
+    """Return 2 c (sqrt(m + c²) − c) of mean squares m with c = huber; ValueError unless c > 0."""
+    c = number("huber", huber, above=0.0)
+    return 2 * c * m / ((m + c * c).sqrt() + c)
 
 
 def factor(

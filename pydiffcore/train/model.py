@@ -6,31 +6,45 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pydiffcore.denoiser import Denoiser
+from pydiffcore.networks import NETWORKS
 from pydiffcore.networks.unet import UNet
 from pydiffcore.prediction import Prediction, edm
 from pydiffcore.train import checkpoint
+from pydiffcore.train.presets import PRESETS
 
-__all__ = ["Model", "load_model", "save_model"]
+if TYPE_CHECKING:  # it needs pydantic, which a model that is loaded does not
+    from pydiffcore.train.trainer import Trainer
+
+__all__ = ["Model", "load_model", "save_model", "save_trained"]
 
 
 @dataclass(frozen=True)
 class Model:
     """A network with its prediction, the shape of one sample, and how it came about."""
 
-    network: UNet
+    network: nn.Module
     prediction: Prediction
     shape: tuple[int, ...]
     meta: Mapping[str, Any]
+    learned_variance: bool = False
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, 0 where there are none; the label ``classes`` stands for no class."""
+        config: Any = self.network.config
+        return int(config.get("classes") or 0)
 
     def denoiser(self, class_labels: Tensor | None = None) -> Denoiser:
         """Return the denoiser of samples with these labels, int64 [N], or of none."""
         condition = {} if class_labels is None else {"class_labels": class_labels}
-        return Denoiser(self.network, self.prediction, condition)
+        return Denoiser(
+            self.network, self.prediction, condition, learned_variance=self.learned_variance
+        )
 
 
 def save_model(
@@ -59,6 +73,36 @@ def save_model(
     checkpoint.save(path, network.state_dict(), meta)
 
 
+def save_trained(path: str | Path, trainer: Trainer, average: str | None = None) -> None:
+    """Write an average of a training as a model, to be sampled from.
+
+    Args:
+        path: its name, without ending.
+        trainer: between two steps.
+        average: its name; the first of the configuration where None.
+
+    Raises:
+        ValueError: the training has no average of this name.
+    """
+    names = list(trainer.averages)
+    name = names[0] if average is None else average
+    if name not in names:
+        raise ValueError(f"average is {average!r}, expected one of {', '.join(names)}")
+    network, config = trainer.averages[name], trainer.config
+    own: Any = network.config
+    meta = {
+        "network": {"name": config.network_name, **own},
+        "prediction": {
+            "name": config.preset, "learned_variance": trainer.cell.learned_variance,
+        },
+        "shape": list(trainer.shape),
+        "training": {
+            "config": config.model_dump(mode="json"), "step": trainer.step, "average": name,
+        },
+    }  # fmt: skip
+    checkpoint.save(path, network.state_dict(), meta)
+
+
 def load_model(path: str | Path) -> Model:
     """Read a model that :func:`save_model` wrote, in evaluation mode.
 
@@ -74,11 +118,19 @@ def load_model(path: str | Path) -> Model:
         shape = tuple(int(size) for size in meta["shape"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no model: {error!r} in its JSON") from None
-    if kinds != ("unet", "edm"):
-        raise ValueError(f"{path} holds a model of {kinds}, expected ('unet', 'edm')")
-    unet = UNet(**network)
+    if kinds == ("unet", "edm"):
+        prediction, learned = edm(**meaning), False
+    elif kinds[1] in PRESETS and kinds[0] in NETWORKS:
+        cell = PRESETS[kinds[1]]
+        prediction, learned = cell.prediction, bool(meaning["learned_variance"])
+    else:
+        raise ValueError(
+            f"{path} holds a model of {kinds}, expected a network of {', '.join(NETWORKS)} and "
+            f"the prediction of a preset, {', '.join(PRESETS)}"
+        )
+    made = NETWORKS[kinds[0]](**network)
     try:
-        unet.load_state_dict(tensors)
+        made.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its own description: {error}") from None
-    return Model(unet.eval().requires_grad_(False), edm(**meaning), shape, meta)
+    return Model(made.eval().requires_grad_(False), prediction, shape, meta, learned)

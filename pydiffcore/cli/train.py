@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``pydiffcore train``: any cell of the design space, watched, stopped, taken up."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydiffcore.data.source import Source
+    from pydiffcore.train.config import Config
+    from pydiffcore.train.ranks import Ranks
+    from pydiffcore.train.trainer import Trainer
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    command = commands.add_parser(
+        "train",
+        help="train a network: DDPM, NCSN, score SDE, EDM, flow, or anything between",
+        description="Train, or go on where the newest whole checkpoint of the folder ends. Ctrl-C "
+        "and SIGTERM save first. On several GPUs or processes: torchrun --nproc-per-node=N -m "
+        "pydiffcore train ...",
+    )
+    add = command.add_argument
+    add("config", nargs="?", metavar="CONFIG.toml", help="a file; without it the preset alone")
+    add("--preset", metavar="NAME", help="ddpm, iddpm, ncsn, ncsnpp-ve, ddpmpp-vp, subvp, edm, …")
+    add("--data", metavar="SOURCE", help="folder, .zip, .npy, CIFAR's .tar.gz, or digits")
+    add("--out", default="runs/train", metavar="DIR", help="default runs/train")
+    add("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
+        help="of the file's fields, as optimiser.batch=64; may be repeated")  # fmt: skip
+    add("--dry-run", action="store_true", help="say what would be done, and time one step")
+    command.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; 0 at the end or after a signal, 1 where gradients stopped being finite."""
+    config = _config(args)
+    from pydiffcore.data import open_source
+    from pydiffcore.train import ranks
+
+    source = open_source(config.data.source, skip_corrupt=config.data.skip_corrupt)
+    with ranks.started(config.run.device) as here:
+        if args.dry_run:
+            return _dry(config, source, here)
+        return _train(config, source, Path(args.out), here)
+
+
+def _config(args: argparse.Namespace) -> Config:
+    try:
+        from pydiffcore.train.config import configured
+    except ImportError:
+        raise ImportError("training needs pydantic: pip install 'pydiffcore[train]'") from None
+    overrides = list(args.overrides)
+    overrides += [f"preset={args.preset}"] if args.preset else []
+    overrides += [f"data.source={json.dumps(args.data)}"] if args.data else []
+    return configured(args.config, overrides)
+
+
+def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
+    from pydiffcore.train.model import save_trained
+    from pydiffcore.train.run import run as whole
+
+    watcher = Watcher(config, folder) if here.first else None
+    try:
+        out = whole(config, source, folder, here, watch=watcher)
+    except FloatingPointError as error:
+        print(f"pydiffcore train: {error}; the checkpoints before it are in {folder}")
+        return 1
+    finally:
+        if watcher is not None:
+            watcher.close()
+    if here.first and out.finished:
+        save_trained(folder / "model", out.trainer)
+        _draw(out.trainer, folder / "samples.png")
+        print(f"{folder / 'model'}.safetensors: pydiffcore sample {folder} draws from it")
+    elif here.first:
+        print(f"stopped by {out.signal} after step {out.trainer.step}; the same command goes on")
+    return 0
+
+
+def _dry(config: Config, source: Source, here: Ranks) -> int:
+    """Print the configuration, sizes, and the time of a step."""
+    from pydiffcore.data import Loader
+    from pydiffcore.train.trainer import Trainer
+
+    trainer = Trainer(config, source.shape, source.classes, here)
+    count = sum(each.numel() for each in trainer.network.parameters())
+    copies = 4 + len(trainer.averages)  # weights, gradients, two moments, averages
+    batch = config.optimiser.batch
+    with Loader(source, batch=batch, workers=0, rank=here.rank, ranks=here.count) as loader:
+        trainer.advance(next(loader))
+        began = time.perf_counter()
+        trainer.advance(next(loader))
+        seconds = time.perf_counter() - began
+    if here.first:
+        print(config.model_dump_json(indent=1))
+        print(f"data         {len(source)} images {source.shape}, {source.classes} classes")
+        print(f"network      {config.network_name}, {count / 1e6:.2f} M parameters")
+        print(f"memory       {copies * 4 * count / 2**20:.0f} MiB of weights, moments, averages, "
+              "and the activations of a batch")  # fmt: skip
+        print(f"time         {seconds:.3f} s a step, {batch / seconds:.0f} images/s, "
+              f"{config.steps} steps, {config.steps * seconds / 3600:.2g} h")  # fmt: skip
+    return 0
+
+
+def _draw(trainer: Trainer, path: Path) -> None:
+    """Write a grid of samples of the first average, drawn from fixed seeds."""
+    import torch
+
+    import pydiffcore
+    from pydiffcore.cli import pictures
+
+    config = trainer.config
+    network = next(iter(trainer.averages.values()))
+    prediction, count = trainer.cell.prediction, config.run.samples
+    levels = pydiffcore.levels.karras(18, sigma_min=0.02, sigma_max=80.0, rho=5.0)
+    plan = pydiffcore.trace(pydiffcore.samplers.heun, levels, prediction, clip=(-1.2, 1.2))
+    condition = {}
+    if trainer.classes:
+        condition["class_labels"] = torch.arange(count, device=trainer.ranks.device) % (
+            trainer.classes
+        )
+    model = pydiffcore.Denoiser(
+        network, prediction, condition, learned_variance=trainer.cell.learned_variance
+    )
+    x0 = pydiffcore.sample(
+        model, plan, shape=trainer.shape, seeds=range(count), device=trainer.ranks.device
+    )
+    if trainer.shape[0] in (1, 3):
+        columns = trainer.classes if 0 < trainer.classes <= 16 else 8
+        pictures.write_grid(path, pictures.to_pixels(x0), columns)
+
+
+class Watcher:
+    """A progress bar, TensorBoard where it is installed, and samples as the training goes."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.config, self.folder, self.drawn = config, folder, 0
+        try:
+            from tqdm.auto import tqdm
+
+            self.bar: Any = tqdm(total=config.run.images, unit="image", unit_scale=True)
+        except ImportError:
+            self.bar = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self.board: Any = SummaryWriter(str(folder / "tensorboard"))
+        except ImportError:
+            self.board = None
+
+    def __call__(self, trainer: Trainer, line: dict[str, Any]) -> None:
+        """Show a line of the log."""
+        if self.bar is not None:
+            self.bar.update(line["images"] - self.bar.n)
+            self.bar.set_postfix(loss=f"{line['loss']:.4g}", skipped=line["skipped"])
+        else:
+            print(f"step {line['step']} loss {line['loss']:.4g}", flush=True)
+        if self.board is not None:
+            flat = {**line, **line["loss_by_level"]}
+            for name, value in flat.items():
+                if isinstance(value, int | float):
+                    self.board.add_scalar(name.replace(" ", ""), value, line["step"])
+        every = self.config.run.sample_every
+        if every and line["step"] // every > self.drawn:
+            self.drawn = line["step"] // every
+            _draw(trainer, self.folder / f"samples-{line['step']:08d}.png")
+
+    def close(self) -> None:
+        """Leave the line of the bar, flush the board."""
+        if self.bar is not None:
+            self.bar.close()
+        if self.board is not None:
+            self.board.close()

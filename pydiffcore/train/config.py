@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A training as data: a TOML file, overrides of single fields, and everything refused at once.
+
+    preset = "edm"
+    [data]
+    source = "cifar.zip"
+    [optimiser]
+    batch = 512
+    rate = { peak = 1e-3, warmup = 5000 }
+
+Fields are checked by pydantic, which names the field, what came and what is permitted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pydiffcore.networks import NETWORKS
+from pydiffcore.train import laws, weights
+from pydiffcore.train.average import Average, Fixed, HalfLife, InversePower, Power
+from pydiffcore.train.presets import PRESETS, Cell
+from pydiffcore.train.rates import Rate
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # the same parser, under the name that it had before
+    import tomli as tomllib
+
+__all__ = ["Config", "configured"]
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AVERAGES = {"fixed": Fixed, "half_life": HalfLife, "inverse_power": InversePower, "power": Power}
+CELL = {"weight": weights, "law": laws}
+
+
+class Section(BaseModel):
+    """Frozen, without fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Data(Section):
+    """What is learned: see pydiffcore.data.open_source for ``source`` and ``skip_corrupt``."""
+
+    source: str = "digits"
+    labels: bool = True
+    mirror: bool = False
+    augment: Share = 0.0  # probability of each non-leaking transformation
+    label_dropout: Share = 0.1
+    skip_corrupt: bool = False
+    workers: Annotated[int, Field(ge=0, le=256)] = 2
+
+
+class Network(Section):
+    """A network of ``NETWORKS`` and arguments of its constructor; None is the preset's."""
+
+    name: Literal[tuple(NETWORKS)] | None = None  # type: ignore[valid-type]
+    options: dict[str, Any] = {}
+
+
+class Optimiser(Section):
+    """Adam, what it is fed and how numbers are kept."""
+
+    batch: Count = 128  # images per step, over all ranks
+    accumulate: Count = 1  # parts that a rank's images are worked through in
+    rate: Rate = Rate()
+    betas: tuple[Share, Share] = (0.9, 0.99)
+    eps: Positive = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip: Positive | None = None  # norm of all gradients
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+class Run(Section):
+    """How long, how often, where."""
+
+    images: Count = 200_000  # seen in all
+    seed: Annotated[int, Field(ge=0, lt=2**24)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    save_every: Count = 500  # steps
+    keep: Count = 3  # checkpoints
+    log_every: Count = 50
+    sample_every: Annotated[int, Field(ge=0)] = 0  # 0: at the end only
+    samples: Annotated[int, Field(ge=1, le=1024)] = 64
+    patience: Count = 20  # steps in a row whose gradients are not finite
+
+
+class Config(Section):
+    """A training.
+
+    Attributes:
+        preset: the cell of the design space, of ``PRESETS``.
+        weight, law: replace the cell's, as {"name": "p2", "gamma": 1.0}.
+        importance: draw a table's levels by their losses' second moments (iDDPM).
+        averages: of the weights, as {"ema": {"kind": "half_life", "images": 5e5}}; the first is
+            what is sampled from.
+
+    """
+
+    preset: Literal[tuple(PRESETS)] = "edm"  # type: ignore[valid-type]
+    weight: dict[str, Any] | None = None
+    law: dict[str, Any] | None = None
+    importance: bool = False
+    data: Data = Data()
+    network: Network = Network()
+    optimiser: Optimiser = Optimiser()
+    averages: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = {
+        "ema": {"kind": "half_life", "images": 500_000.0}
+    }
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _whole(self) -> Config:
+        """Make everything once, so that nonsense is found here and not at the first step."""
+        cell, _ = self.cell, self.kinds
+        if self.importance and cell.process.size is None:
+            raise ValueError(
+                f"importance is true, but {cell.process.name} has no table of levels; expected a "
+                "preset that has: ddpm, iddpm"
+            )
+        name, parts = self.network_name, self.optimiser
+        taken = list(inspect.signature(NETWORKS[name]).parameters)
+        unknown = sorted(set(self.network.options) - set(taken))
+        if unknown and "arguments" not in taken:
+            raise ValueError(f"network.options has {unknown}, which {name} does not: {taken}")
+        if cell.learned_variance and "learned_variance" not in taken:
+            raise ValueError(f"network.name is {name!r}, which cannot learn a variance for "
+                             f"preset {self.preset!r}; expected adm or dit")  # fmt: skip
+        if parts.batch % parts.accumulate:
+            raise ValueError(
+                f"optimiser.accumulate is {parts.accumulate}, expected a divisor of "
+                f"optimiser.batch, {parts.batch}"
+            )
+        if self.data.augment and name not in ("ddpmpp", "ncsnpp"):
+            raise ValueError(f"data.augment is {self.data.augment}, but {name} is not told of "
+                             "augmentation; expected network.name ddpmpp or ncsnpp")  # fmt: skip
+        return self
+
+    @property
+    def network_name(self) -> str:
+        """The network's name, the preset's where none was given."""
+        return self.network.name or PRESETS[self.preset].network
+
+    @property
+    def cell(self) -> Cell:
+        """The cell of the preset with what replaces its weight and law."""
+        cell = PRESETS[self.preset]
+        for name in ("weight", "law"):
+            given = getattr(self, name)
+            if given is not None:
+                cell = dataclasses.replace(cell, **{name: _made(name, given, cell)})
+        return cell
+
+    @property
+    def kinds(self) -> dict[str, Average]:
+        """The kinds of averages by their names."""
+        made: dict[str, Average] = {}
+        for name, given in self.averages.items():
+            rest = dict(given)
+            kind = rest.pop("kind", None)
+            if kind not in AVERAGES:
+                raise ValueError(f"averages.{name}.kind is {kind!r}, expected one of "
+                                 f"{', '.join(AVERAGES)}")  # fmt: skip
+            try:
+                made[name] = AVERAGES[kind](**rest)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"averages.{name}: {error}") from None
+        return made
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return -(-self.run.images // self.optimiser.batch)
+
+
+def _made(field: str, given: Mapping[str, Any], cell: Cell) -> Any:
+    """Return the weight or law of a name and its arguments; a process is the cell's."""
+    rest, module = dict(given), CELL[field]
+    name = rest.pop("name", None)
+    names = [each for each in module.__all__ if each[0].islower() and each != "stratified"]
+    if name not in names:
+        raise ValueError(f"{field}.name is {name!r}, expected one of {', '.join(names)}")
+    make = getattr(module, str(name))
+    if "process" in inspect.signature(make).parameters:
+        rest.setdefault("process", cell.process)
+    try:
+        return make(**rest)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{field}: {error}") from None
+
+
+def configured(
+    path: str | Path | None = None, overrides: Sequence[str] = (), **fields: Any
+) -> Config:
+    """Return the configuration of a file, of fields, and of overrides, the later ones first.
+
+    Args:
+        path: a TOML file, or None.
+        overrides: ``section.field=value``, the value as TOML has it, a bare word as a string.
+        **fields: top-level fields, as preset="edm".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a field is unknown or its value not permitted; the message has one line each.
+
+    """
+    content: dict[str, Any] = {}
+    if path is not None:
+        try:
+            content = tomllib.loads(Path(path).read_text("utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path} is no valid TOML: {error}") from None
+    content |= fields
+    for override in overrides:
+        _override(content, override)
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise ValueError("; ".join(map(_said, error.errors()))) from None
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    """Set one field of nested tables."""
+    name, sign, text = override.partition("=")
+    if not sign or not name:
+        raise ValueError(f"override is {override!r}, expected section.field=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text  # a bare word
+    *tables, field = name.strip().split(".")
+    inner = content
+    for table in tables:
+        inner = inner.setdefault(table, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"override is {override!r}, but {table} is no table")
+    inner[field] = value
+
+
+def _said(error: Any) -> str:
+    """Return a fault as: the field, what came, what is permitted."""
+    field = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{field} is no field of a training"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{field} is {error['input']!r}: {message}" if field else message

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole training: data, steps, checkpoints, log; ended by the last image, a signal or a fault."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydiffcore.data import Loader
+from pydiffcore.data.source import Source
+from pydiffcore.train.config import Config
+from pydiffcore.train.ranks import Ranks
+from pydiffcore.train.stop import StopSignal
+from pydiffcore.train.storage import resumed, save
+from pydiffcore.train.trainer import BANDS, Report, Trainer
+
+__all__ = ["Outcome", "run"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: the step, whether all images were seen, the signal that stopped it."""
+
+    trainer: Trainer
+    finished: bool
+    signal: str = ""
+
+
+@dataclass
+class Window:
+    """Losses since the last line of the log."""
+
+    losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS.names)))
+    counts: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS.names)))
+    began: float = field(default_factory=time.perf_counter)
+
+    def add(self, report: Report) -> None:
+        """Take a step in."""
+        self.losses.append(report.loss)
+        self.norms.append(report.norm)
+        if not report.skipped:
+            self.sums += report.sums
+            self.counts += report.counts
+
+    def line(self, report: Report, batch: int, skipped: int) -> dict[str, Any]:
+        """Return a line of the log; a band without a sample has no loss."""
+        seconds = time.perf_counter() - self.began
+        bands = zip(BANDS.names, self.sums, self.counts, strict=True)
+        return {
+            "step": report.step,
+            "images": report.step * batch,
+            "loss": float(np.mean(self.losses)),
+            "norm": float(np.mean(self.norms)),
+            "rate": report.rate,
+            "skipped": skipped,
+            "images_per_second": len(self.losses) * batch / max(seconds, 1e-9),
+            "loss_by_level": {name: s / c for name, s, c in bands if c},
+        }
+
+
+Watcher = Callable[[Trainer, dict[str, Any]], None]
+
+
+def run(
+    config: Config,
+    source: Source,
+    folder: Path,
+    ranks: Ranks | None = None,
+    *,
+    echo: Callable[[str], None] = print,
+    watch: Watcher | None = None,
+) -> Outcome:
+    """Train, or go on where the newest whole checkpoint of the folder ends.
+
+    Args:
+        config: what to do.
+        source: images.
+        folder: gets config.json, log.jsonl, checkpoints/ and snapshots/.
+        ranks: this process among all.
+        echo: called with what a user should know; on the first rank alone.
+        watch: called with every line of the log; on the first rank alone.
+
+    Raises:
+        ValueError: the folder holds a training with another configuration.
+        FloatingPointError: gradients stopped being finite; the last good checkpoint is there.
+
+    """
+    ranks = ranks or Ranks()
+    ranks.part(config.optimiser.batch)
+    trainer = Trainer(config, source.shape, source.classes, ranks)
+    step, faults = resumed(folder, trainer)
+    if ranks.first:
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
+        for fault in faults:
+            echo(f"left out: {fault}")
+        if step:
+            echo(f"going on after step {step}")
+    position = trainer.step * config.optimiser.batch
+    loader = Loader(
+        source, batch=config.optimiser.batch, seed=config.run.seed, position=position,
+        rank=ranks.rank, ranks=ranks.count, workers=config.data.workers,
+        pin=ranks.device.type == "cuda",
+    )  # fmt: skip
+    with StopSignal() as stop, closing(loader):
+        for report in _steps(trainer, loader, folder, echo, watch):
+            if ranks.any(stop.received is not None):
+                _save(trainer, folder, echo)
+                name = "" if stop.received is None else stop.received.name
+                return Outcome(trainer, report.step >= config.steps, name or "another rank's")
+    _save(trainer, folder, echo)
+    return Outcome(trainer, True)
+
+
+def _steps(
+    trainer: Trainer,
+    loader: Loader,
+    folder: Path,
+    echo: Callable[[str], None],
+    watch: Watcher | None,
+) -> Iterator[Report]:
+    config, window = trainer.config, Window()
+    while trainer.step < config.steps:
+        report = trainer.advance(next(loader))
+        window.add(report)
+        if report.step % config.run.log_every == 0 or report.step == config.steps:
+            line = window.line(report, config.optimiser.batch, trainer.skipped)
+            window = Window()
+            if trainer.ranks.first:
+                with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                if watch is not None:
+                    watch(trainer, line)
+        if report.step % config.run.save_every == 0 and report.step < config.steps:
+            _save(trainer, folder, echo)
+        yield report
+
+
+def _save(trainer: Trainer, folder: Path, echo: Callable[[str], None]) -> None:
+    """Write a checkpoint; a disk that is full costs this one, and the training goes on."""
+    if trainer.ranks.first:
+        try:
+            save(folder, trainer, trainer.config.run.keep)
+        except OSError as error:
+            echo(f"step {trainer.step} is not saved: {error}; the training goes on")
+    trainer.ranks.wait()

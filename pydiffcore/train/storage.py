@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a training: the newest that is whole is resumed, old ones are dropped.
+
+checkpoints/step-00000500.json, .safetensors      weights, averages, moments, position, config
+snapshots/step-00000500-NAME.safetensors, .json   an average alone, for widths chosen later
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pydiffcore import __version__
+from pydiffcore.train import checkpoint
+from pydiffcore.train.average import Power
+from pydiffcore.train.trainer import Trainer
+
+__all__ = ["resumed", "save"]
+
+NAME = re.compile(r"step-(\d{8})\.json")
+
+
+def save(folder: Path, trainer: Trainer, keep: int) -> Path:
+    """Write a checkpoint of a training between two steps; drop all but the newest ``keep``.
+
+    Raises:
+        OSError: the disk is full, or cannot be written; what was there before is still whole.
+
+    """
+    path = folder / "checkpoints" / f"step-{trainer.step:08d}"
+    checkpoint.save(path, tensors(trainer), described(trainer))
+    for name, kind in trainer.config.kinds.items():
+        if isinstance(kind, Power):
+            place = folder / "snapshots" / f"step-{trainer.step:08d}-{name}"
+            about = {"width": kind.width, "step": trainer.step - trainer.skipped}
+            checkpoint.save(place, trainer.averages[name].state_dict(), about)
+    for step, old in steps_of(folder)[keep:]:
+        if step != trainer.step:
+            for ending in checkpoint.ENDINGS:
+                old.with_name(old.name + ending).unlink(missing_ok=True)
+    return path
+
+
+def steps_of(folder: Path) -> list[tuple[int, Path]]:
+    """Return (step, path without ending) of every checkpoint, the newest first."""
+    found = []
+    for path in (folder / "checkpoints").glob("step-*.json"):
+        match = NAME.fullmatch(path.name)
+        if match:
+            found.append((int(match[1]), path.with_suffix("")))
+    return sorted(found, reverse=True)
+
+
+def resumed(folder: Path, trainer: Trainer) -> tuple[int, list[str]]:
+    """Load the newest checkpoint that is whole.
+
+    Returns:
+        The step it was made at, 0 where there is none, and what was wrong with newer ones.
+
+    Raises:
+        ValueError: it was made with a configuration that is not this one.
+
+    """
+    faults: list[str] = []
+    for step, path in steps_of(folder):
+        try:
+            found, meta = checkpoint.load(path)
+        except (ValueError, FileNotFoundError) as error:
+            faults.append(str(error))
+            continue
+        _same(meta, trainer, path)
+        _restore(found, meta, trainer)
+        return step, faults
+    return 0, faults
+
+
+def tensors(trainer: Trainer) -> dict[str, Tensor]:
+    """Return every tensor of a training by a name."""
+    parts: dict[str, Any] = {"network": trainer.network.state_dict()}
+    parts |= {f"average.{name}": each.state_dict() for name, each in trainer.averages.items()}
+    if trainer.head is not None:
+        parts["head"] = trainer.head.state_dict()
+    if trainer.resampler is not None:
+        parts["resampler"] = trainer.resampler.state_dict()
+    for place, moments in trainer.optimiser.state_dict()["state"].items():
+        parts[f"optimiser.{place}"] = {
+            name: value if isinstance(value, Tensor) else torch.tensor(value)
+            for name, value in moments.items()
+        }
+    return {f"{part}/{name}": t for part, held in parts.items() for name, t in held.items()}
+
+
+def described(trainer: Trainer) -> dict[str, Any]:
+    """Return what is no tensor, as JSON has it."""
+    return {
+        "config": json.loads(trainer.config.model_dump_json()),
+        "network": {"name": trainer.config.network_name, **_plain(trainer.network)},
+        "shape": list(trainer.shape),
+        "classes": trainer.classes,
+        "step": trainer.step,
+        "skipped": trainer.skipped,
+        "in_a_row": trainer.in_a_row,
+        "scaler": trainer.scaler.state_dict(),
+        "versions": {"pydiffcore": __version__, "torch": torch.__version__},
+    }
+
+
+def _plain(network: Any) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(dict(network.config))))
+
+
+def _same(meta: dict[str, Any], trainer: Trainer, path: Path) -> None:
+    """Refuse a checkpoint of another training; how long and how often may differ."""
+    now = described(trainer)
+    for name in ("shape", "classes", "network"):
+        if meta.get(name) != now[name]:
+            raise ValueError(f"{path} was made with {name} {meta.get(name)}, now it is {now[name]}")
+    changed = [
+        f"{field}: {then.get(field)!r} then, {value!r} now"
+        for then, section in ((meta["config"], now["config"]),)
+        for field, value in section.items()
+        if field != "run" and then.get(field) != value
+    ]
+    if meta["config"]["run"]["seed"] != now["config"]["run"]["seed"]:
+        changed.append("run.seed")
+    if changed:
+        raise ValueError(f"{path} was made with another configuration: {'; '.join(changed)}")
+
+
+def _restore(found: dict[str, Tensor], meta: dict[str, Any], trainer: Trainer) -> None:
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in found.items():
+        part, _, rest = name.partition("/")
+        parts.setdefault(part, {})[rest] = tensor
+    trainer.network.load_state_dict(parts["network"])
+    for name, average in trainer.averages.items():
+        average.load_state_dict(parts[f"average.{name}"])
+    if trainer.head is not None:
+        trainer.head.load_state_dict(parts["head"])
+    if trainer.resampler is not None:
+        trainer.resampler.load_state_dict(parts["resampler"])
+    moments = {
+        int(part.split(".")[1]): held
+        for part, held in parts.items()
+        if part.startswith("optimiser.")
+    }
+    groups = trainer.optimiser.state_dict()["param_groups"]
+    trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    if trainer.scaler.is_enabled():
+        trainer.scaler.load_state_dict(meta["scaler"])
+    trainer.step, trainer.skipped = int(meta["step"]), int(meta["skipped"])
+    trainer.in_a_row = int(meta["in_a_row"])

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One optimiser step of any cell of the design space, on any number of ranks.
+
+Everything drawn is a pure function of the sample's number, so that neither an interruption nor the
+number of ranks changes what a sample sees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pydiffcore.data.augment import Augmentation, dropped, mirrored
+from pydiffcore.data.loader import Batch
+from pydiffcore.networks import NETWORKS, Uncertainty
+from pydiffcore.train.average import move, started
+from pydiffcore.train.bands import Bands
+from pydiffcore.train.config import Config
+from pydiffcore.train.loss import denoising_terms
+from pydiffcore.train.ranks import Ranks
+from pydiffcore.train.resampler import Resampler
+from pydiffcore.train.uncertainty import uncertainty_terms, variance_terms
+from pydiffcore.train.variational import hybrid_terms, vlb_terms
+
+__all__ = ["Report", "Trainer", "network_of"]
+
+PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+BANDS = Bands()
+TERMS: dict[str, Callable[..., Tensor]] = {
+    "denoising": denoising_terms,
+    "uncertainty": uncertainty_terms,
+    "hybrid": hybrid_terms,
+    "vlb": vlb_terms,
+    "variance": variance_terms,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a step did: its number from 1, loss, norm of its gradients, rate, losses by level.
+
+    ``skipped`` says that its gradients were not finite and changed nothing.
+    """
+
+    step: int
+    loss: float
+    norm: float
+    rate: float
+    skipped: bool
+    sums: NDArray[np.float64]
+    counts: NDArray[np.float64]
+
+
+def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return the network of a configuration for images [C, H, W], its weights of the run's seed."""
+    name, options = config.network_name, dict(config.network.options)
+    options.setdefault("channels", shape[0])
+    if name == "refinenet":
+        options.setdefault("levels", 0)  # NCSN v2: told no level, its output counts sigma·score
+    else:
+        options.setdefault("classes", classes)
+    if name in ("ddpmpp", "ncsnpp", "adm", "edm2"):
+        options.setdefault("size", shape[-1])
+    if config.cell.learned_variance:
+        options["learned_variance"] = True
+    if config.data.augment:
+        options["augmentation"] = 9
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.run.seed)
+        return NETWORKS[name](**options)
+
+
+class Trainer:
+    """Everything that changes while training: the one mutable state.
+
+    Args:
+        config: what to do.
+        shape: (C, H, W) of an image.
+        classes: of the data, 0 without labels.
+        ranks: this process among all.
+
+    """
+
+    def __init__(
+        self, config: Config, shape: tuple[int, ...], classes: int, ranks: Ranks | None = None
+    ) -> None:
+        self.config, self.ranks, self.cell = config, ranks or Ranks(), config.cell
+        labelled = config.data.labels and config.network_name != "refinenet"
+        self.shape, self.classes = tuple(shape), classes if labelled else 0
+        device = self.ranks.device
+        self.network = network_of(config, self.shape, self.classes).to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.run.seed + 2**24)
+            learns = self.cell.loss == "uncertainty"
+            self.head = Uncertainty().to(device) if learns else None
+        self.averages = started(self.network, config.kinds)
+        parts, parameters = config.optimiser, self._parameters()
+        self.optimiser = torch.optim.AdamW(
+            parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
+            weight_decay=parts.weight_decay,
+        )  # fmt: skip
+        half = parts.precision == "float16"
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half and device.type == "cuda")
+        self.resampler = Resampler(self.cell.process) if config.importance else None
+        self.step = self.skipped = self.in_a_row = 0
+        self._model: nn.Module = self.network
+        if self.ranks.count > 1:
+            places = [device] if device.type == "cuda" else None
+            self._model = DistributedDataParallel(
+                self.network, device_ids=places, broadcast_buffers=False
+            )
+        self._augmentation = Augmentation(p=config.data.augment)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        head = [] if self.head is None else list(self.head.parameters())
+        return [each for each in [*self.network.parameters(), *head] if each.requires_grad]
+
+    def advance(self, batch: Batch) -> Report:
+        """Do one optimiser step on this rank's part of a global batch.
+
+        Raises:
+            FloatingPointError: gradients were not finite for ``run.patience`` steps in a row.
+
+        """
+        config, parts = self.config, self.config.optimiser
+        rate = parts.rate.at(self.step, config.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss, sums, counts = self._backward(batch)
+        norm = self._norm()
+        finite = math.isfinite(norm) and math.isfinite(loss)
+        if finite:
+            self.scaler.step(self.optimiser)
+            self._after(config)
+        if self.scaler.is_enabled():
+            self.scaler.update()
+        self.step += 1
+        self.skipped += not finite
+        self.in_a_row = 0 if finite else self.in_a_row + 1
+        if self.in_a_row >= config.run.patience:
+            raise FloatingPointError(
+                f"gradients were not finite for {self.in_a_row} steps in a row, the last at step "
+                f"{self.step} (loss {loss}, norm {norm})"
+            )
+        return Report(self.step, loss, norm, rate, not finite, sums, counts)
+
+    def _after(self, config: Config) -> None:
+        """Keep magnitudes, where the network has them, and move the averages."""
+        for each in (self.network, self.head):
+            keep: Callable[[], None] | None = getattr(each, "normalise_weights", None)
+            if keep is not None:
+                keep()
+        for name, kind in config.kinds.items():
+            beta = kind.beta(self.step - self.skipped + 1, config.optimiser.batch)
+            move(self.averages[name], self.network, beta)
+
+    def _backward(self, batch: Batch) -> tuple[float, Any, Any]:
+        """Accumulate the gradients of the mean loss; return it, and its sums by level."""
+        parts, size = self.config.optimiser.accumulate, len(batch.images)
+        cuts = [size * k // parts for k in range(parts + 1)]
+        seen: list[tuple[NDArray[np.float64], Tensor]] = []
+        for k, (low, high) in enumerate(pairwise(cuts)):
+            last = k == parts - 1 or not isinstance(self._model, DistributedDataParallel)
+            with nullcontext() if last else self._model.no_sync():  # type: ignore[operator]
+                sigma, terms = self._terms(batch, low, high)
+                self.scaler.scale(terms.sum() / size).backward()
+            seen.append((sigma, terms.detach()))
+        sigma, terms = np.concatenate([s for s, _ in seen]), torch.cat([t for _, t in seen])
+        if self.head is not None and self.ranks.count > 1:
+            for parameter in self.head.parameters():
+                assert parameter.grad is not None
+                parameter.grad = self.ranks.mean(parameter.grad).to(parameter.dtype)
+        sums, counts = BANDS.sums(sigma, terms)
+        whole = np.concatenate([[float(terms.double().mean())], sums, counts])
+        mean = self.ranks.mean(torch.from_numpy(whole).to(self.ranks.device)).cpu().numpy()
+        bands = len(sums)
+        return float(mean[0]), *(mean[1:].reshape(2, bands) * self.ranks.count)
+
+    def _terms(self, batch: Batch, low: int, high: int) -> tuple[NDArray[np.float64], Tensor]:
+        """Return levels and losses of a part of this rank's samples."""
+        config, numbers = self.config, batch.numbers[low:high]
+        seeds = [(config.run.seed << 40) + number for number in numbers]
+        first = numbers[0] - (batch.position - config.optimiser.batch)
+        of = (first, config.optimiser.batch)
+        images, condition = self._inputs(batch, low, high, seeds)
+        importance = None
+        if self.resampler is None:
+            sigma = self.cell.law.sample(seeds, of=of)
+        else:
+            draw = self.resampler.sample(seeds, of=of)
+            sigma, importance = draw.sigma, torch.from_numpy(draw.importance)
+        dtype = PRECISIONS.get(config.optimiser.precision)
+        device = self.ranks.device
+        with torch.random.fork_rng(devices=[]), torch.autocast(
+            device.type, dtype, enabled=dtype is not None
+        ):  # fmt: skip
+            torch.manual_seed(seeds[0])  # the network's own dropout
+            terms = self._loss(images, sigma, seeds, condition)
+        if self.resampler is not None:
+            self._remember(draw.index, terms)
+            terms = terms * importance.to(terms)  # type: ignore[union-attr]
+        return sigma, terms.float()
+
+    def _inputs(
+        self, batch: Batch, low: int, high: int, seeds: list[int]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return images and condition on the device, flipped, transformed, labels dropped."""
+        data, device = self.config.data, self.ranks.device
+        images = batch.images[low:high].to(device, non_blocking=True)
+        condition: dict[str, Tensor] = {}
+        if data.mirror and not data.augment:
+            images = mirrored(images, seeds)
+        if data.augment:
+            images, condition["augmentation_labels"] = self._augmentation(images, seeds)
+        if self.classes and batch.labels is not None:
+            labels = batch.labels[low:high].to(device, non_blocking=True)
+            condition["class_labels"] = dropped(labels, seeds, data.label_dropout, self.classes)
+        return images, condition
+
+    def _loss(
+        self, images: Tensor, sigma: Any, seeds: list[int], condition: dict[str, Tensor]
+    ) -> Tensor:
+        """Return the cell's loss of each sample, [b]."""
+        cell, extra = self.cell, {"uncertainty": (self.head,)}
+        extra |= dict.fromkeys(("hybrid", "vlb"), (cell.process,))  # type: ignore[arg-type]
+        given: dict[str, Any] = {"seeds": seeds, "condition": condition}
+        if cell.loss in ("denoising", "uncertainty", "hybrid"):
+            given["weight"] = cell.weight
+        about = (self._model, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
+        return TERMS[cell.loss](*about, **given)
+
+    def _remember(self, index: NDArray[np.int64], terms: Tensor) -> None:
+        """Tell the resampler of the losses of all ranks, in the order of the ranks."""
+        assert self.resampler is not None
+        device = self.ranks.device
+        pair = torch.stack([torch.from_numpy(index).double().to(device), terms.detach().double()])
+        for each in self.ranks.gathered(pair.T.contiguous()).split(len(index)):
+            places, losses = each.cpu().numpy().T
+            self.resampler.update(places.astype(np.int64), losses)
+
+    def _norm(self) -> float:
+        """Return the norm of all gradients, clipped where that is asked for."""
+        self.scaler.unscale_(self.optimiser) if self.scaler.is_enabled() else None
+        limit = self.config.optimiser.clip
+        return float(nn.utils.clip_grad_norm_(self._parameters(), limit or math.inf))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+pytest.importorskip("pydantic")
+
+from pydiffcore.train.average import Power
+from pydiffcore.train.config import Config, configured
+from pydiffcore.train.presets import PRESETS
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_a_configuration(preset):
+    config = configured(preset=preset)
+    assert config.cell == PRESETS[preset]
+    assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+def test_a_file_fields_and_overrides(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text(
+        'preset = "ddpm"\n[optimiser]\nbatch = 96\nrate = {peak = 1e-4, warmup = 10}\n'
+        '[averages.narrow]\nkind = "power"\nwidth = 0.05\n'
+    )
+    config = configured(path, ["optimiser.batch=48", "data.source=a b.zip", "run.images=1000"])
+    assert (config.optimiser.batch, config.optimiser.rate.warmup, config.steps) == (48, 10, 21)
+    assert config.data.source == "a b.zip"
+    assert config.kinds == {"narrow": Power(0.05)}
+    changed = configured(path, ["weight={name='p2', gamma=1.0}", "law={name='discrete_uniform'}"])
+    assert changed.cell.weight.name.startswith("p2")
+    assert changed.cell.law == PRESETS["ddpm"].law
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("preset=gan", "preset is 'gan'.*'ddpm'.*'edm'"),
+        ("optimiser.batch=0", "optimiser.batch is 0.*greater than or equal to 1"),
+        ("optimiser.batch=many", "optimiser.batch is 'many'"),
+        ("optimiser.rate={kind='step'}", "optimiser.rate is.*constant, cosine, inverse_sqrt"),
+        ("optimiser.precision=fp8", "precision is 'fp8'.*'float32', 'bfloat16' or 'float16'"),
+        ("optimiser.accumulate=3", "accumulate is 3, expected a divisor of optimiser.batch, 128"),
+        ("data.label_dropout=1.0", "label_dropout is 1.0.*less than 1"),
+        ("data.colour=1", "data.colour is no field"),
+        ("run.seed=-1", "run.seed is -1"),
+        ("run.images=nan", "run.images is nan"),
+        ("network.name=gan", "network.name is 'gan'.*'adm'"),
+        ("network.options={deep=3}", r"network.options has \['deep'\]|unexpected"),
+        ("weight={name='min'}", "weight.name is 'min', expected one of"),
+        ("weight={name='p2', k=-1}", "weight: k"),
+        ("law={name='lognormal', std=0}", "law: std"),
+        ("importance=true", "importance is true, but .* has no table"),
+        ("averages={}", "averages is {}"),
+        ("averages={a={kind='mean'}}", "averages.a.kind is 'mean', expected one of fixed"),
+        ("averages={a={kind='power', width=3}}", "averages.a: width is 3"),
+        ("data.augment=0.1", "data.augment is 0.1|^$"),
+        ("nothing", "override is 'nothing', expected section.field=value"),
+    ],
+)
+def test_nonsense_is_refused_by_its_name(override, words):
+    network = ["network.name=dit"] if "augment" in override or "options" in override else []
+    with pytest.raises(ValueError, match=words):
+        configured(overrides=[*network, override])
+
+
+def test_a_preset_that_learns_a_variance_needs_a_network_that_can():
+    with pytest.raises(ValueError, match="cannot learn a variance"):
+        configured(preset="iddpm", overrides=["network.name=unet"])
+
+
+def test_a_broken_file_is_named(tmp_path):
+    path = tmp_path / "b.toml"
+    path.write_text("preset = \n")
+    with pytest.raises(ValueError, match=r"b.toml is no valid TOML"):
+        configured(path)

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole trainings: interrupted and taken up, on several ranks, with faults."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("pydantic")
+pytest.importorskip("sklearn")
+
+from pydiffcore.data import Loader, open_source
+from pydiffcore.train import run as runs
+from pydiffcore.train import storage
+from pydiffcore.train.config import configured
+from pydiffcore.train.presets import PRESETS
+from pydiffcore.train.trainer import Trainer
+
+WORKER = Path(__file__).with_name("run_worker.py")
+TINY = {
+    "adm": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], head_channels=16, dropout=0.0}",
+    "ddpmpp": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], dropout=0.0}",
+    "dit": "{patch=4, width=16, depth=1, heads=2}",
+    "edm2": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], head_channels=16}",
+    "ncsnpp": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], dropout=0.0}",
+    "refinenet": "{width=8}",
+    "unet": "{width=8, embedding=16, dropout=0.0}",
+}
+
+
+def tiny(preset="ddpm", **changes):
+    given = {"optimiser.batch": 12, "run.images": 96, "data.workers": 0, "run.log_every": 2}
+    given |= {"network.options": TINY[PRESETS[preset].network], **changes}
+    return configured(preset=preset, overrides=[f"{k}={v}" for k, v in given.items()])
+
+
+def weights(trainer):
+    named = {**storage.tensors(trainer)}
+    return {name: tensor.clone() for name, tensor in named.items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return open_source("digits")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_learns(preset, digits, tmp_path):
+    config = tiny(preset, **{"run.images": 480, "optimiser.rate": "{peak=2e-3}"})
+    out = runs.run(config, digits, tmp_path, echo=print)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert (out.finished, out.trainer.step, len(lines)) == (True, 40, 20)
+    losses = [line["loss"] for line in lines]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert all(line["loss_by_level"] and line["skipped"] == 0 for line in lines)
+
+
+@pytest.mark.parametrize("preset", ["ddpm", "iddpm", "edm2"])
+def test_a_run_taken_up_ends_with_the_same_bits(preset, digits, tmp_path):
+    changes = {"averages": '{a={kind="power"}, b={kind="fixed", decay=0.9}}'}
+    changes |= {"importance": "true"} if preset == "iddpm" else {}
+    whole = runs.run(tiny(preset, **changes), digits, tmp_path / "whole")
+    config = tiny(preset, **changes)
+    first = Trainer(config, digits.shape, digits.classes)
+    with Loader(digits, batch=12, workers=0) as loader:
+        for _ in range(3):
+            first.advance(next(loader))
+    storage.save(tmp_path / "cut", first, keep=3)
+    said = []
+    again = runs.run(config, digits, tmp_path / "cut", echo=said.append)
+    assert said == ["going on after step 3"]
+    assert same(weights(whole.trainer), weights(again.trainer))
+
+
+def test_accumulation_gives_the_same_gradients(digits):
+    reports = []
+    for parts in (1, 3):
+        trainer = Trainer(tiny(**{"optimiser.accumulate": parts}), digits.shape, digits.classes)
+        with Loader(digits, batch=12, workers=0) as loader:
+            reports.append([trainer.advance(next(loader)) for _ in range(3)])
+    for one, three in zip(*reports, strict=True):
+        assert one.loss == pytest.approx(three.loss, rel=1e-5)
+        assert one.norm == pytest.approx(three.norm, rel=1e-4)
+
+
+def test_old_checkpoints_go_and_a_broken_newest_is_left_out(digits, tmp_path):
+    config = tiny(**{"run.save_every": 2, "run.keep": 2})
+    runs.run(config, digits, tmp_path)
+    assert [step for step, _ in storage.steps_of(tmp_path)] == [8, 6]
+    newest = tmp_path / "checkpoints/step-00000008.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-9])
+    trainer = Trainer(config, digits.shape, digits.classes)
+    step, faults = storage.resumed(tmp_path, trainer)
+    assert (step, len(faults)) == (6, 1)
+    assert "truncated" in faults[0]
+
+
+def test_another_configuration_is_refused(digits, tmp_path):
+    runs.run(tiny(), digits, tmp_path)
+    for changed, words in (
+        ({"optimiser.batch": 24}, "optimiser"),
+        ({"network.options": "{width=16, embedding=16, dropout=0.0}"}, "network"),
+        ({"run.seed": 1}, "run.seed"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            runs.run(tiny(**changed), digits, tmp_path)
+    longer = runs.run(tiny(**{"run.images": 120}), digits, tmp_path)
+    assert longer.trainer.step == 10
+
+
+def test_gradients_that_are_not_finite_change_nothing_and_end_the_run(digits, tmp_path):
+    config = tiny(**{"run.patience": 3})
+    trainer = Trainer(config, digits.shape, digits.classes)
+    with Loader(digits, batch=12, workers=0) as loader:
+        trainer.advance(next(loader))
+        before = weights(trainer)
+        parameter = next(trainer.network.parameters())
+        hook = parameter.register_hook(lambda grad: grad * float("nan"))
+        report = trainer.advance(next(loader))
+        assert report.skipped
+        assert same(before, weights(trainer))
+        trainer.advance(next(loader))
+        with pytest.raises(FloatingPointError, match="3 steps in a row, the last at step 4"):
+            trainer.advance(next(loader))
+        hook.remove()
+        assert not trainer.advance(next(loader)).skipped
+    assert trainer.skipped == 3
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_training(digits, tmp_path, monkeypatch):
+    said, real = [], storage.checkpoint.save
+
+    def full(path, *rest):
+        if "00000004" in str(path):
+            raise OSError(28, "No space left on device")
+        real(path, *rest)
+
+    monkeypatch.setattr(storage.checkpoint, "save", full)
+    out = runs.run(tiny(**{"run.save_every": 2}), digits, tmp_path, echo=said.append)
+    assert out.finished
+    assert len(said) == 1
+    assert "step 4 is not saved" in said[0]
+    assert [step for step, _ in storage.steps_of(tmp_path)] == [8, 6, 2]
+
+
+def started(folder, *, ranks=0, **environment):
+    """Start the worker, alone or by torchrun."""
+    command = [sys.executable, str(WORKER), str(folder)]
+    if ranks:
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
+                   f"--nproc-per-node={ranks}", str(WORKER), str(folder)]  # fmt: skip
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )  # fmt: skip
+
+
+def test_sigterm_saves_and_a_second_run_finishes(digits, tmp_path):
+    with started(tmp_path, WORKER_SLEEP="0.05") as worker:
+        assert worker.stdout is not None
+        for line in worker.stdout:
+            if "step 2" in line:
+                break
+        worker.send_signal(signal.SIGTERM)
+        rest = worker.stdout.read()
+    assert worker.returncode == 0, rest
+    (step, _), *_ = storage.steps_of(tmp_path)
+    assert 2 <= step < 8
+    again = started(tmp_path)
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert f"going on after step {step}" in said
+    alone = runs.run(tiny(), digits, tmp_path / "alone")
+    trainer = Trainer(tiny(), digits.shape, digits.classes)
+    assert storage.resumed(tmp_path, trainer)[0] == 8
+    assert same(weights(trainer), weights(alone.trainer))
+
+
+@pytest.mark.slow
+def test_two_and_three_ranks_train_what_one_does(tmp_path):
+    lines = {}
+    for ranks in (1, 2, 3):
+        worker = started(tmp_path / str(ranks), ranks=ranks)
+        said, _ = worker.communicate(timeout=300)
+        assert worker.returncode == 0, said
+        log = (tmp_path / str(ranks) / "log.jsonl").read_text().splitlines()
+        lines[ranks] = [json.loads(line)["loss"] for line in log]
+    for ranks in (2, 3):
+        assert lines[ranks] == pytest.approx(lines[1], rel=1e-5)
