@@ -155,7 +155,4 @@ def _check_falling(**levels: Any) -> None:
     names, given = list(levels), [np.asarray(level, np.float64) for level in levels.values()]
     for k in range(1, len(given)):
         if given[k].shape != given[0].shape or not np.all(given[k] < given[k - 1]):
-            raise ValueError(
-                f"{names[k]} is {given[k]}, expected a level below each of {names[k - 1]}, "
-                f"{given[k - 1]}"
-            )
+            raise ValueError(f"{names[k]} must have, for each sample, a level below {names[k - 1]}")

@@ -109,9 +109,13 @@ def test_student_s_step_is_the_teacher_s_two(kind, last):
 
 
 def test_what_is_wrong_is_named():
-    with pytest.raises(ValueError, match="sigma_next is .* expected a level below each of sigma"):
+    with pytest.raises(
+        ValueError, match="sigma_next must have, for each sample, a level below sigma"
+    ):
         consistency(teacher, 1.0)
-    with pytest.raises(ValueError, match="sigma_last is"):
+    with pytest.raises(
+        ValueError, match="sigma_last must have, for each sample, a level below sigma_middle"
+    ):
         progressive_terms(
             lambda x, c: x, teacher, X0, SIGMA, SIGMA / 2, SIGMA / 2, KIND, seeds=SEEDS
         )
