@@ -47,7 +47,7 @@ class Folder:
         return (self.path / name).read_bytes()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """Where an archive holds a file: the place of its local header, and its size there."""
 
