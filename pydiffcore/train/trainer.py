@@ -62,7 +62,12 @@ class Report:
 
 
 def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Return the network of a configuration for images [C, H, W], its weights of the run's seed."""
+    """Return the network of a configuration for images [C, H, W], its weights of the run's seed.
+
+    Raises:
+        ValueError: the options do not fit the network or the images.
+
+    """
     name, options = config.network_name, dict(config.network.options)
     options.setdefault("channels", shape[0])
     if name == "refinenet":
@@ -77,7 +82,10 @@ def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Modul
         options["augmentation"] = 9
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.run.seed)
-        return NETWORKS[name](**options)
+        try:
+            return NETWORKS[name](**options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"network.options of {name}: {error}") from None
 
 
 class Trainer:
