@@ -9,9 +9,18 @@ from pathlib import Path
 import torch
 from test_run import tiny
 
-from pydiffcore.data import open_source
+from pydiffcore.data import Loader, open_source
 from pydiffcore.train import ranks
-from pydiffcore.train.run import run
+from pydiffcore.train import run as module
+
+
+class Dies(Loader):
+    """Gives three batches, then its process is gone."""
+
+    def __next__(self):
+        if self.position >= 3 * self.batch:
+            os._exit(9)
+        return super().__next__()
 
 
 def watch(trainer, line):
@@ -22,5 +31,13 @@ def watch(trainer, line):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with ranks.started("cpu", timeout=60) as here:
-        out = run(tiny(), open_source("digits"), Path(sys.argv[1]), here, watch=watch)
+        if os.environ.get("WORKER_DIES") == str(here.rank):
+            module.Loader = Dies
+        out = module.run(
+            tiny(**{"run.save_every": 2}),
+            open_source("digits"),
+            Path(sys.argv[1]),
+            here,
+            watch=watch,
+        )
         print("finished" if out.finished else f"stopped by {out.signal}", flush=True)

@@ -196,3 +196,16 @@ def test_two_and_three_ranks_train_what_one_does(tmp_path):
         lines[ranks] = [json.loads(line)["loss"] for line in log]
     for ranks in (2, 3):
         assert lines[ranks] == pytest.approx(lines[1], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_rank_that_dies_ends_all_and_the_same_command_goes_on(tmp_path):
+    worker = started(tmp_path, ranks=2, WORKER_DIES="1")
+    said, _ = worker.communicate(timeout=200)
+    assert worker.returncode != 0, said
+    assert [step for step, _ in storage.steps_of(tmp_path)] == [2]
+    worker = started(tmp_path, ranks=2)
+    said, _ = worker.communicate(timeout=200)
+    assert worker.returncode == 0, said
+    assert "going on after step 2" in said
+    assert storage.steps_of(tmp_path)[0][0] == 8
