@@ -61,3 +61,19 @@ def test_progressive_input_reaches_each_lower_resolution():
 def test_words_that_are_unknown_are_named():
     with pytest.raises(ValueError, match="embedding is 'cosine', expected one of positional"):
         DDPMpp(embedding="cosine")
+
+
+def test_sums_are_divided_by_the_root_of_two():
+    network = alive("ncsnpp")
+    x, c_noise, labels = inputs(network)
+    e, image = network.embed(c_noise, labels), x
+    left = network._encode(x, e)
+    for i, (place, block) in enumerate(zip(network.down, network.encoder, strict=True)):
+        h = block(left[i], e)
+        if place.resample:
+            h = image = (h + network.shrink[place.level - 1](image)) / 2**0.5
+        torch.testing.assert_close(left[i + 1], h, rtol=1e-4, atol=1e-5)
+        torch.nn.init.zeros_(block.conv_out.weight)
+        torch.nn.init.zeros_(block.conv_out.bias)
+        if isinstance(block.skip, torch.nn.Identity) and not place.attends:
+            torch.testing.assert_close(block(left[i], e), left[i] / 2**0.5)
