@@ -255,5 +255,7 @@ def compared(network, compiled):
         F = each(*inputs(network))
         F.square().sum().backward()
         results.append([F.detach(), *(p.grad.clone() for p in network.parameters())])
+    # A bias before a norm has gradient 0 but for rounding, so the scale is that of all of them.
+    scale = max(float(each.abs().max()) for each in results[0][1:])
     for plain, other in zip(*results, strict=True):
-        torch.testing.assert_close(other, plain, rtol=1e-2, atol=1e-3 * float(plain.norm()))
+        torch.testing.assert_close(other, plain, rtol=1e-2, atol=1e-4 * scale)
