@@ -57,6 +57,7 @@ def outputs(rng):
     for B, C, P in LAST:
         for K, M, clip, guided in ((2, 1, (-0.5, 0.5), 1), (1, 0, None, 0), (3, 2, None, 1)):
             yield from rows(rng, B, C * P, K, M, clip, guided, C)
+            yield from parted(rng, B, C * P, C, K, M, clip, guided)
 
 
 def corrupted(rng, B, N):
@@ -80,6 +81,21 @@ def rows(rng, B, N, K, M, clip, guided, channels=0):
             )  # fmt: skip
             status = program.advance(1, F.data_ptr(), unconditional.data_ptr() if guided else 0, 0)
             assert status == 0, status
+            yield from (state, input)
+
+
+def parted(rng, B, N, T, K, M, clip, guided):
+    """Rows of their own for each of T parts of a sample."""
+    for state_dtype in DTYPES[:2]:
+        for dtype in DTYPES:
+            state = tensor(rng, (K, B, N), state_dtype)
+            input, F, u = (tensor(rng, (B, N), dtype) for _ in range(3))
+            program = bind(
+                **table(rng, K, M, B, clip, guided), state=state, input=input,
+                seeds=seeds_of(rng, B),
+            )  # fmt: skip
+            at = rng.integers(-1, 2, (B, T)).astype(np.int32)
+            assert program.advance_rows(at, F.data_ptr(), u.data_ptr() if guided else 0) == 0
             yield from (state, input)
 
 

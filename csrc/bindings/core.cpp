@@ -46,6 +46,28 @@ PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
   return PyLong_FromLong(status);
 }
 
+// advance_rows(rows, segments, F, unconditional)
+PyObject* advance_rows(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
+  if (count != 4) {
+    PyErr_SetString(PyExc_TypeError, "advance_rows takes rows, segments, F, unconditional");
+    return nullptr;
+  }
+  const int32_t* const rows = static_cast<const int32_t*>(PyLong_AsVoidPtr(args[0]));
+  const long long segments = PyLong_AsLongLong(args[1]);
+  void* const F = PyLong_AsVoidPtr(args[2]);
+  void* const unconditional = PyLong_AsVoidPtr(args[3]);
+  if (PyErr_Occurred()) return nullptr;
+  pdc_program* const program =
+      static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_program"))->program;
+  int status;
+  Py_BEGIN_ALLOW_THREADS status =
+      pdc_program_advance_rows(program, rows, segments, F, unconditional);
+  Py_END_ALLOW_THREADS return PyLong_FromLong(status);
+}
+
+PyMethodDef advance_rows_definition = {
+    "advance_rows", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance_rows)),
+    METH_FASTCALL, nullptr};
 PyMethodDef advance_definition = {
     "advance", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance)), METH_FASTCALL,
     nullptr};
@@ -57,8 +79,7 @@ py::object program(const py::object& owner, const py::tuple& operands) {
   Bound* const bound = new Bound{created, owner.inc_ref().ptr()};
   const auto capsule =
       py::reinterpret_steal<py::object>(PyCapsule_New(bound, "pdc_program", destroy));
-  return py::reinterpret_steal<py::object>(
-      PyCFunction_NewEx(&advance_definition, capsule.ptr(), nullptr));
+  return functions(&advance_definition, &advance_rows_definition, capsule);
 }
 
 int normal(uintptr_t out, int dtype, int64_t size, Array<uint64_t> seeds, uint32_t purpose,

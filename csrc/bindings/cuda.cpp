@@ -52,6 +52,33 @@ PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
   return PyLong_FromLong(status);
 }
 
+// advance_rows(rows, segments, F, unconditional, stream)
+PyObject* advance_rows(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
+  if (count != 5) {
+    PyErr_SetString(PyExc_TypeError, "advance_rows takes rows, segments, F, unconditional, stream");
+    return nullptr;
+  }
+  const int32_t* const rows = static_cast<const int32_t*>(PyLong_AsVoidPtr(args[0]));
+  const long long segments = PyLong_AsLongLong(args[1]);
+  void* pointers[3];
+  for (int i = 0; i < 3; ++i) pointers[i] = PyLong_AsVoidPtr(args[i + 2]);
+  if (PyErr_Occurred()) return nullptr;
+  pdc_cuda_program* const program =
+      static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_cuda_program"))->program;
+  PyThreadState* const thread = PyEval_SaveThread();
+  const int status =
+      pdc_cuda_program_advance_rows(program, rows, segments, pointers[0], pointers[1], pointers[2]);
+  PyEval_RestoreThread(thread);
+  if (status == PDC_CUDA_ERROR) {
+    PyErr_SetString(PyExc_RuntimeError, pdc_cuda_error());
+    return nullptr;
+  }
+  return PyLong_FromLong(status);
+}
+
+PyMethodDef advance_rows_definition = {
+    "advance_rows", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance_rows)),
+    METH_FASTCALL, nullptr};
 PyMethodDef advance_definition = {
     "advance", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance)), METH_FASTCALL,
     nullptr};
@@ -83,8 +110,7 @@ py::object program(const py::object& owner, const py::tuple& operands, uintptr_t
   Bound* const bound = new Bound{created, owner.inc_ref().ptr()};
   const auto capsule =
       py::reinterpret_steal<py::object>(PyCapsule_New(bound, "pdc_cuda_program", destroy));
-  return py::reinterpret_steal<py::object>(
-      PyCFunction_NewEx(&advance_definition, capsule.ptr(), nullptr));
+  return functions(&advance_definition, &advance_rows_definition, capsule);
 }
 
 int normal(uintptr_t out, int dtype, int64_t samples, int64_t size, uintptr_t seeds,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernels, compiled once for each instruction set. No std templates: their instances would be
 // weak symbols, of which the linker keeps one for all targets.
-#include "channels.inl"
 #include "corruption.inl"
 #include "kernels.h"
 #include "noise.inl"
+#include "segments.inl"
 
 namespace pdc {
 namespace PDC_TARGET {

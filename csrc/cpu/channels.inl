@@ -2,7 +2,7 @@
 // The network's tensors with their channels last: element c P + p of a sample lies at p C + c. They
 // are read and written in blocks of some pixels, whose channels a row then takes one by one.
 #pragma once
-#include "row.inl"
+#include "tile_row.inl"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -104,82 +104,41 @@ void guide_channel(const RowCall& call, const Tile& tile, T* F, const T* uncondi
   for (int64_t i = 0; i < tile.length; ++i) F[i] = guide(F[i], unconditional[i], w);
 }
 
-// Draws of a tile that may begin inside a Philox block.
-template <class T>
-const T* draw_within(const RowCall& call, const Tile& tile, const Row<T>& row, int m,
-                     Buffers<T>* buffers) {
-  if (call.noise) return draw(call, tile, row, m, buffers);
-  Tile whole = tile;
-  whole.length += tile.element % 4;
-  return draw(call, whole, row, m, buffers) + tile.element % 4;
-}
-
 // rows() for a network with its channels last.
 template <class T>
 struct BlockRows {
-  const RowCall& call;
-  const Row<T>& row;
-  const bool clip;
-  Operands<T> o;
-  alignas(64) Buffers<T> buffers;
+  TileRow<T> one;
   alignas(64) T F[kBlock], unconditional[kBlock], input[kBlock];
 
-  explicit BlockRows(const RowCall& given)
-      : call(given), row(*static_cast<const Row<T>*>(given.row)), clip(row.clipped && given.F) {}
-
-  uint64_t channel(const Update<T> update, const Tile& tile, int64_t i) {
-    o.n = tile.length;
-    o.reg = static_cast<T*>(call.state) + tile.flat;
-    o.F = call.F ? F + i : nullptr;
-    o.input = input + i;
-    if (call.unconditional) guide_channel(call, tile, F + i, unconditional + i);
-    if (clip) {
-      for (int64_t k = 0; k < o.n; ++k) buffers.Dc[k] = clipped(o.reg[k], o.F[k], row);
-      o.extra[0] = buffers.Dc;
-    }
-    for (int m = 0; m < row.draws; ++m) {
-      o.extra[clip + m] = draw_within(call, tile, row, m, &buffers);
-      if (call.scale) o.extra[clip + m] = scaled(call, tile, o.extra[clip + m], m, &buffers);
-    }
-    return update(row, o);
-  }
-
-  bool run(int64_t begin, int64_t end) {
+  void block(const RowCall& call, const Pixels& b, uint64_t* bad) {
     const Layout& layout = call.layout;
     const int64_t plane = layout.size / layout.channels;
-    set_coefficients(call, row, clip, &o);
-    const Update<T> update = update_of(row, o.extras, call.F != nullptr);
-    uint64_t bad = 0;
-    for (int64_t t = begin; t < end; ++t) {
-      Pixels b = pixels_of(layout, t);
-      for (; b.channel < layout.channels; b.channel += b.channels) {
-        const int64_t left = layout.channels - b.channel;
-        b.channels = left < kChannels ? left : kChannels;
-        if (call.F) load_block(call, b, call.F, F);
-        if (call.unconditional) load_block(call, b, call.unconditional, unconditional);
-        for (int64_t c = 0; c < b.channels; ++c) {
-          const int64_t element = (b.channel + c) * plane + b.pixel;
-          const Tile tile = {b.sample, 1, element, b.pixels, b.sample * layout.size + element};
-          bad |= channel(update, tile, c * b.pixels);
-        }
-        if (row.c_in != 0) store_block(call, b, input);
-      }
+    if (call.F) load_block(call, b, call.F, F);
+    if (call.unconditional) load_block(call, b, call.unconditional, unconditional);
+    for (int64_t c = 0; c < b.channels; ++c) {
+      const int64_t element = (b.channel + c) * plane + b.pixel, i = c * b.pixels;
+      const Tile tile = {b.sample, 1, element, b.pixels, b.sample * layout.size + element};
+      if (call.unconditional) guide_channel(call, tile, F + i, unconditional + i);
+      *bad |= one.run(call, tile, call.F ? F + i : nullptr, input + i);
     }
-    return bad != 0;
+    if (one.row->c_in != 0) store_block(call, b, input);
   }
 };
 
 template <class T>
 bool rows_of_blocks(const RowCall& call, int64_t begin, int64_t end) {
-  return BlockRows<T>(call).run(begin, end);
-}
-
-bool row_kernel(const RowCall& call, int64_t begin, int64_t end) {
-  const bool single = call.state_dtype == PDC_FLOAT32;
-  if (call.layout.channels)
-    return single ? rows_of_blocks<float>(call, begin, end)
-                  : rows_of_blocks<double>(call, begin, end);
-  return single ? rows<float>(call, begin, end) : rows<double>(call, begin, end);
+  BlockRows<T> rows;
+  rows.one.take(call, *static_cast<const Row<T>*>(call.row));
+  uint64_t bad = 0;
+  for (int64_t t = begin; t < end; ++t) {
+    Pixels b = pixels_of(call.layout, t);
+    for (; b.channel < call.layout.channels; b.channel += b.channels) {
+      const int64_t left = call.layout.channels - b.channel;
+      b.channels = left < kChannels ? left : kChannels;
+      rows.block(call, b, &bad);
+    }
+  }
+  return bad != 0;
 }
 
 }  // namespace

@@ -75,14 +75,30 @@ Layout layout_of(int64_t samples, int64_t size) {
   return layout;
 }
 
+namespace {
+
+// Near-equal tiles of a plane or segment, `together` of which fit into a block.
+int64_t length_of(int64_t size, int64_t together) {
+  // Draws begin on a Philox block; where a tile does not, up to three more precede them.
+  const int64_t most = size % 4 ? kTile - 32 : kTile, room = kBlock / together / 32 * 32;
+  const int64_t longest = room < most ? room : most, tiles = (size + longest - 1) / longest;
+  return ((size + tiles - 1) / tiles + 31) / 32 * 32;
+}
+
+}  // namespace
+
 Layout layout_of_channels(int64_t samples, int64_t size, int64_t channels) {
-  const int64_t pixels = size / channels, together = channels < kChannels ? channels : kChannels;
-  // Draws begin on a Philox block; where the pixels do not, up to three more precede them.
-  const int64_t most = pixels % 4 ? kTile - 32 : kTile, room = kBlock / together / 32 * 32;
-  const int64_t longest = room < most ? room : most, tiles = (pixels + longest - 1) / longest;
-  const int64_t length = ((pixels + tiles - 1) / tiles + 31) / 32 * 32;
+  const int64_t pixels = size / channels;
+  const int64_t length = length_of(pixels, channels < kChannels ? channels : kChannels);
   const int64_t per_sample = (pixels + length - 1) / length;
   return {samples, size, samples * per_sample, per_sample, 1, length, channels};
+}
+
+Layout layout_of_segments(int64_t samples, int64_t size, int64_t segments) {
+  const int64_t own = size / segments;
+  if (samples == 0 || own == 0) return {samples, size, 0, 1, 1, size, 0};
+  const int64_t length = length_of(own, 1), per_sample = (own + length - 1) / length * segments;
+  return {samples, size, samples * per_sample, per_sample, 1, length, 0};
 }
 
 }  // namespace pdc

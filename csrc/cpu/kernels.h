@@ -42,6 +42,10 @@ struct RowCall {
   const void* unconditional;
   const void* noise;
   const void* scale;  // factors of the draws' elements; NULL: 1
+  // Rows of segments: `row` and `guidance` are then those of row 0.
+  const int32_t* rows;
+  int64_t segments;
+  int64_t guidance_row;
 };
 
 struct CorruptionCall {
@@ -65,6 +69,7 @@ struct Kernels {
 
 Layout layout_of(int64_t samples, int64_t size);
 Layout layout_of_channels(int64_t samples, int64_t size, int64_t channels);
+Layout layout_of_segments(int64_t samples, int64_t size, int64_t segments);
 
 // The kernels in use, NULL when PYDIFFCORE_TARGET names a target that cannot run here.
 const Kernels* kernels();

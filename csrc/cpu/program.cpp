@@ -28,6 +28,7 @@ struct pdc_program {
   char* input;
   int64_t state_bytes, input_bytes;
   int64_t state_item;
+  int registers, draws;
 };
 
 namespace {
@@ -79,6 +80,8 @@ pdc_program* pdc_program_create(const pdc_table* table, const pdc_tensors* tenso
   p->state = static_cast<char*>(x.state);
   p->input = static_cast<char*>(x.input);
   p->state_item = item_bytes(x.state_dtype);
+  p->registers = t.registers;
+  p->draws = t.draws;
   p->state_bytes = t.registers * elements * p->state_item;
   p->input_bytes = elements * item_bytes(x.input_dtype);
   return p;
@@ -110,12 +113,45 @@ int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* un
   const int64_t stride = p->guidance_per_sample ? p->layout.samples : 1;
   const double* w = unconditional ? p->guidance.data() + r * stride : nullptr;
   const pdc::RowCall call = {
-      p->layout,      p->seeds.data(), row,      w,        p->guidance_per_sample,
-      p->state_dtype, p->input_dtype,  p->state, p->input, F,
-      unconditional,  noise,           scale};
+      p->layout,      p->seeds.data(), row,      w, p->guidance_per_sample, p->state_dtype,
+      p->input_dtype, p->state,        p->input, F, unconditional,          noise,
+      scale,          nullptr,         0,        0};
   Work work = {&call, p->kernels, false};
   const double cost = 0.017 * (registers + 3) * (single ? 1 : 2) +
                       ((noise ? 0.04 : 0.45) + (scale ? 0.04 : 0)) * draws;
   pdc::parallel_for(p->layout.tiles, cost * elements, part, &work);
+  return work.bad ? PDC_NOT_FINITE : PDC_OK;
+}
+
+int pdc_program_advance_rows(pdc_program* p, const int32_t* rows, int64_t segments, const void* F,
+                             const void* unconditional) {
+  const bool single = p->state_dtype == PDC_FLOAT32;
+  const int64_t samples = p->layout.samples, size = p->layout.size;
+  if ((!rows && samples) || segments < 1 || size % segments || p->layout.channels)
+    return PDC_INVALID;
+  const int64_t count = single ? p->rows32.size() : p->rows64.size();
+  for (int64_t i = 0; i < samples * segments; ++i)
+    if (rows[i] < -1 || rows[i] >= count) return PDC_NO_SUCH_ROW;
+  if ((F && !readable(*p, F)) || (unconditional && !readable(*p, unconditional)))
+    return PDC_OVERLAP;
+  if (unconditional && (!F || p->guidance.empty())) return PDC_INVALID;
+  pdc::RowCall call = {};
+  call.layout = pdc::layout_of_segments(samples, size, segments);
+  call.seeds = p->seeds.data();
+  call.row = single ? static_cast<const void*>(p->rows32.data()) : p->rows64.data();
+  call.guidance = unconditional ? p->guidance.data() : nullptr;
+  call.guidance_stride = p->guidance_per_sample;
+  call.guidance_row = p->guidance_per_sample ? samples : 1;
+  call.state_dtype = p->state_dtype;
+  call.input_dtype = p->input_dtype;
+  call.state = p->state;
+  call.input = p->input;
+  call.F = F;
+  call.unconditional = unconditional;
+  call.rows = rows;
+  call.segments = segments;
+  Work work = {&call, p->kernels, false};
+  const double cost = 0.017 * (2 * p->registers + 3) * (single ? 1 : 2) + 0.45 * p->draws;
+  pdc::parallel_for(call.layout.tiles, cost * samples * size, part, &work);
   return work.bad ? PDC_NOT_FINITE : PDC_OK;
 }

@@ -95,7 +95,7 @@ template <class T>
 using Update = uint64_t (*)(const Row<T>&, const Operands<T>&);
 
 template <int KIN, int KOUT, class T>
-Update<T> with_extras(int extras) {
+PDC_HD Update<T> with_extras(int extras) {
   switch (extras) {
     case 0:
       return fused<KIN, KOUT, 0, T>;
@@ -108,7 +108,7 @@ Update<T> with_extras(int extras) {
   }
 }
 template <int KIN, class T>
-Update<T> with_registers_out(int registers_out, int extras) {
+PDC_HD Update<T> with_registers_out(int registers_out, int extras) {
   switch (registers_out) {
     case 1:
       return with_extras<KIN, 1, T>(extras);
@@ -123,7 +123,7 @@ Update<T> with_registers_out(int registers_out, int extras) {
   }
 }
 template <class T>
-Update<T> update_of(const Row<T>& row, int extras, bool has_F) {
+PDC_HD Update<T> update_of(const Row<T>& row, int extras, bool has_F) {
   if (!has_F) return general<T>;
   switch (row.registers_in) {
     case 1:
@@ -141,7 +141,7 @@ Update<T> update_of(const Row<T>& row, int extras, bool has_F) {
 
 // F of the tile in the state's type: the network's memory itself when nothing has to be done.
 template <class T>
-const T* network_output(const RowCall& call, const Tile& tile, T* buffer, T* second) {
+PDC_HD const T* network_output(const RowCall& call, const Tile& tile, T* buffer, T* second) {
   const int64_t n = tile.total();
   if (!call.F) return nullptr;
   const T* F = buffer;
@@ -173,8 +173,8 @@ const T* plane(const RowCall& call, const Tile& tile, const void* draws, int m) 
 }
 
 template <class T>
-const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m,
-              Buffers<T>* buffers) {
+PDC_HD const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m,
+                     Buffers<T>* buffers) {
   if (call.noise) return plane<T>(call, tile, call.noise, m);
   T* const z = buffers->z[m];
   if constexpr (Same<T, float>::value) {
@@ -188,7 +188,8 @@ const T* draw(const RowCall& call, const Tile& tile, const Row<T>& row, int m,
 }
 
 template <class T>
-const T* scaled(const RowCall& call, const Tile& tile, const T* z, int m, Buffers<T>* buffers) {
+PDC_HD const T* scaled(const RowCall& call, const Tile& tile, const T* z, int m,
+                       Buffers<T>* buffers) {
   const T* const scale = plane<T>(call, tile, call.scale, m);
   for (int64_t i = 0; i < tile.total(); ++i) buffers->z[m][i] = mul(scale[i], z[i]);
   return buffers->z[m];

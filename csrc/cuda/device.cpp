@@ -76,11 +76,11 @@ int devices() {
   return usable;
 }
 
-const void* row_kernel_of(int state_dtype, int input_dtype, int registers, bool last) {
-  if (state_dtype == PDC_FLOAT64) return row_kernel_float64(input_dtype, registers, last);
+const void* row_kernel_of(int state_dtype, int input_dtype, int registers, RowKind kind) {
+  if (state_dtype == PDC_FLOAT64) return row_kernel_float64(input_dtype, registers, kind);
   const bool half = input_dtype == PDC_BFLOAT16 || input_dtype == PDC_FLOAT16;
-  return half ? row_kernel_half(input_dtype, registers, last)
-              : row_kernel_float32(input_dtype, registers, last);
+  return half ? row_kernel_half(input_dtype, registers, kind)
+              : row_kernel_float32(input_dtype, registers, kind);
 }
 const void* normal_kernel_of() { return normal_kernel(); }
 const void* corruption_kernel_of() { return corruption_kernel(); }
@@ -117,7 +117,7 @@ int devices() {
   fail("this build has no CUDA kernels", "");
   return 0;
 }
-const void* row_kernel_of(int, int, int, bool) { return nullptr; }
+const void* row_kernel_of(int, int, int, RowKind) { return nullptr; }
 const void* normal_kernel_of() { return nullptr; }
 const void* corruption_kernel_of() { return nullptr; }
 int prepare(int, const void*, int32_t*) { return fail("this build has no CUDA kernels", ""); }

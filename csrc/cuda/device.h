@@ -12,9 +12,8 @@ const char* last_error();
 const char* architectures();
 int devices();
 
-// Addresses of the kernels; NULL in a build without CUDA. last: for a network whose tensors have
-// their channels last.
-const void* row_kernel_of(int state_dtype, int input_dtype, int registers, bool last);
+// Addresses of the kernels; NULL in a build without CUDA.
+const void* row_kernel_of(int state_dtype, int input_dtype, int registers, RowKind kind);
 const void* normal_kernel_of();
 const void* corruption_kernel_of();
 
@@ -27,7 +26,8 @@ int launch_kernel(int device, const void* kernel, const Grid& grid, void* stream
                   const void* launch);
 
 // The kernels' bodies on this processor, thread by thread.
-void host_row(const RowLaunch& launch, int state_dtype, int input_dtype, int registers);
+void host_row(const RowLaunch& launch, int state_dtype, int input_dtype, int registers,
+              RowKind kind);
 void host_normal(const NormalLaunch& launch);
 void host_corruption(const CorruptionLaunch& launch);
 

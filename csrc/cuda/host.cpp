@@ -11,26 +11,25 @@ namespace {
 
 using RowBody = void (*)(const RowLaunch&, Thread);
 
-template <int K, class T, class E, bool last>
+template <int K, class T, class E, RowKind kind>
 void row_thread(const RowLaunch& launch, Thread thread) {
-  row_body<K, T, E, last>(launch, thread);
-  count_row(launch, thread);
+  row_of_kind<K, T, E, kind>(launch, thread);
 }
 
 struct HostRow {
-  template <int K, class T, class E, bool last>
+  template <int K, class T, class E, RowKind kind>
   static RowBody of() {
-    return row_thread<K, T, E, last>;
+    return row_thread<K, T, E, kind>;
   }
 };
 
-RowBody body_of(int state_dtype, int input_dtype, int registers, bool last) {
+RowBody body_of(int state_dtype, int input_dtype, int registers, RowKind kind) {
   RowBody body = nullptr;
   with_type(input_dtype, [&](auto type) {
     using E = typename decltype(type)::type;
     if constexpr (!Same<E, uint8_t>::value)
-      body = state_dtype == PDC_FLOAT32 ? kernel_of<HostRow, float, E>(registers, last)
-                                        : kernel_of<HostRow, double, E>(registers, last);
+      body = state_dtype == PDC_FLOAT32 ? kernel_of<HostRow, float, E>(registers, kind)
+                                        : kernel_of<HostRow, double, E>(registers, kind);
   });
   return body;
 }
@@ -45,9 +44,9 @@ void every_thread(const Launch& launch, Body body) {
 }  // namespace
 }  // namespace cuda_host
 
-void host_row(const RowLaunch& launch, int state_dtype, int input_dtype, int registers) {
-  cuda_host::every_thread(
-      launch, cuda_host::body_of(state_dtype, input_dtype, registers, launch.channels > 0));
+void host_row(const RowLaunch& launch, int state_dtype, int input_dtype, int registers,
+              RowKind kind) {
+  cuda_host::every_thread(launch, cuda_host::body_of(state_dtype, input_dtype, registers, kind));
 }
 void host_normal(const NormalLaunch& launch) {
   cuda_host::every_thread(launch, [](const NormalLaunch& l, cuda_host::Thread thread) {

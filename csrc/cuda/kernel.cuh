@@ -19,16 +19,15 @@ constexpr int resident(int K) {
   return sizeof(T) == 8 || K > 4 ? 1 : K > 2 ? 2 : 3;
 }
 
-template <int K, class T, class E, bool last>
+template <int K, class T, class E, RowKind kind>
 __global__ void __launch_bounds__(kThreads, resident<T>(K)) row_kernel(const RowLaunch launch) {
-  row_body<K, T, E, last>(launch, this_thread());
-  count_row(launch, this_thread());
+  row_of_kind<K, T, E, kind>(launch, this_thread());
 }
 
 struct RowKernel {
-  template <int K, class T, class E, bool last>
+  template <int K, class T, class E, RowKind kind>
   static const void* of() {
-    return reinterpret_cast<const void*>(row_kernel<K, T, E, last>);
+    return reinterpret_cast<const void*>(row_kernel<K, T, E, kind>);
   }
 };
 

@@ -25,6 +25,9 @@ struct Counter {
   uint32_t unused;
 };
 
+// What a row's kernel is for.
+enum RowKind { kInOrder, kChannelsLast, kSegments };
+
 struct RowLaunch {
   Grid grid;
   const void* rows;      // Row<T> [row_count]
@@ -46,6 +49,9 @@ struct RowLaunch {
   // Of input, F and unconditional where these have their channels last, or 0. Whether quads are
   // whole is then asked of the other operands alone.
   uint32_t channels, pixels;
+  // Where each segment of a sample is at a row of its own: [samples][segments], or NULL.
+  const int32_t* segment_rows;
+  int64_t segments, segment_size;
 };
 
 struct NormalLaunch {

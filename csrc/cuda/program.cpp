@@ -20,7 +20,9 @@ using pdc::program::valid;
 
 struct pdc_cuda_program {
   RowLaunch launch;
-  const void* kernel;  // NULL: the host loop
+  const void* kernel;          // NULL: the host loop
+  const void* segment_kernel;  // NULL until it is loaded
+  pdc::RowKind kind;
   std::vector<int32_t> draws_of_row;
   int device, state_dtype, input_dtype, registers;
   int64_t state_bytes, input_bytes;
@@ -147,8 +149,9 @@ pdc_cuda_program* pdc_cuda_program_create(const pdc_place* place, const pdc_tabl
   }
   pdc_cuda_program p = {};
   RowLaunch& l = p.launch;
+  p.kind = channels_last(x) ? pdc::kChannelsLast : pdc::kInOrder;
   if (place->device != PDC_HOST_LOOP)
-    p.kernel = pdc::row_kernel_of(x.state_dtype, x.input_dtype, t.registers, channels_last(x) > 0);
+    p.kernel = pdc::row_kernel_of(x.state_dtype, x.input_dtype, t.registers, p.kind);
   if (x.samples * x.size > 0) {
     const int status = shape_of(*place, p.kernel, x.samples, x.size, &l.grid);
     if (status == PDC_INVALID) pdc::fail("the launch shape or the device is out of range", "");
@@ -198,8 +201,37 @@ int pdc_cuda_program_advance(pdc_cuda_program* p, int64_t row, const void* F,
                             aligned(unconditional, p->input_dtype)));
   if (p->device != PDC_HOST_LOOP)
     return pdc::launch_kernel(p->device, p->kernel, l.grid, stream, &l);
-  pdc::host_row(l, p->state_dtype, p->input_dtype, p->registers);
+  pdc::host_row(l, p->state_dtype, p->input_dtype, p->registers, p->kind);
   return PDC_OK;
+}
+
+int pdc_cuda_program_advance_rows(pdc_cuda_program* p, const int32_t* rows, int64_t segments,
+                                  const void* F, const void* unconditional, void* stream) {
+  RowLaunch l = p->launch;
+  if (segments < 1 || p->kind == pdc::kChannelsLast) return PDC_INVALID;
+  const int status = check(*p, 0, F, unconditional, nullptr, nullptr);
+  if (status || l.plane == 0) return status;
+  if (!rows || l.grid.size % segments) return PDC_INVALID;
+  l.F = F;
+  l.unconditional = unconditional;
+  l.segment_rows = rows;
+  l.segments = segments;
+  l.segment_size = l.grid.size / segments;
+  l.whole = l.grid.size % 4 == 0 && aligned(l.state, p->state_dtype) &&
+            aligned(l.input, p->input_dtype) && aligned(F, p->input_dtype) &&
+            aligned(unconditional, p->input_dtype);
+  if (p->device == PDC_HOST_LOOP) {
+    pdc::host_row(l, p->state_dtype, p->input_dtype, p->registers, pdc::kSegments);
+    return PDC_OK;
+  }
+  if (!p->segment_kernel) {
+    const void* const kernel =
+        pdc::row_kernel_of(p->state_dtype, p->input_dtype, p->registers, pdc::kSegments);
+    int32_t blocks = 0;
+    if (pdc::prepare(p->device, kernel, &blocks)) return PDC_CUDA_ERROR;
+    p->segment_kernel = kernel;
+  }
+  return pdc::launch_kernel(p->device, p->segment_kernel, l.grid, stream, &l);
 }
 
 int pdc_cuda_normal(const pdc_place* place, void* out, int dtype, int64_t samples, int64_t size,

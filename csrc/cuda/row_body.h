@@ -10,10 +10,10 @@ namespace PDC_TARGET {
 
 PDC_HD int64_t row_index(const RowLaunch& l) { return l.row < 0 ? l.counter->row : l.row; }
 
-// network: where its tensors have the quad, a Place or a Spread.
-template <int K, class T, class E, class Where>
-PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Cursor at, Place place,
-                     const Where& network) {
+// network: where its tensors have the quad.
+template <int K, class T, class E, class Where, class Network>
+PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Cursor at,
+                     const Where& place, const Network& network) {
   const int in = constant(&row.registers_in), out = constant(&row.registers_out);
   const int draws = constant(&row.draws);
   const bool clips = l.F && constant(&row.clipped);
@@ -71,7 +71,6 @@ PDC_HD void row_quads(const RowLaunch& l, int64_t index, Thread thread, bool who
   }
 }
 
-// last: the network's tensors have their channels last.
 template <int K, class T, class E, bool last>
 PDC_HD void row_body(const RowLaunch& l, Thread thread) {
   const int64_t index = row_index(l);
@@ -82,6 +81,29 @@ PDC_HD void row_body(const RowLaunch& l, Thread thread) {
     row_quads<K, T, E, last>(l, index, thread, true);
   else
     row_quads<K, T, E, last>(l, index, thread, false);
+}
+
+// A quad whose elements lie in several segments takes the row of each in turn.
+template <int K, class T, class E>
+PDC_HD void segments_body(const RowLaunch& l, Thread thread) {
+  PDC_NO_UNROLL
+  for (Cursor at = first_quad(l.grid, thread); at.sample < l.grid.samples;
+       at = next_quad(l.grid, at)) {
+    const Place place = place_of(l.grid, at, l.whole);
+    const int64_t element = 4 * at.quad;
+    int64_t segment = element / l.segment_size;
+    PDC_NO_UNROLL
+    for (int begin = 0; begin < place.n; ++segment) {
+      const int64_t left = (segment + 1) * l.segment_size - element;
+      const int end = left < place.n ? static_cast<int>(left) : place.n;
+      const int32_t index = constant(l.segment_rows + at.sample * l.segments + segment);
+      if (index >= 0 && index < l.row_count) {
+        const Part part = {place.flat, begin, end, l.whole && end - begin == 4};
+        row_quad<K, T, E>(l, static_cast<const Row<T>*>(l.rows)[index], index, at, part, part);
+      }
+      begin = end;
+    }
+  }
 }
 
 // The last thread of a block reports it done; the last block moves the counter on. By then every
@@ -105,32 +127,49 @@ PDC_HD void count_row(const RowLaunch& l, Thread thread) {
   counter->row = row + 1;
 }
 
-// The kernels there are: common pairs of types have one for each number of registers up to four,
-// with channels last for two and four; the others, and more registers, take the widest.
-// Make::of<K, T, E, last>() names one.
+template <int K, class T, class E, RowKind kind>
+PDC_HD void row_of_kind(const RowLaunch& l, Thread thread) {
+  if constexpr (kind == kSegments) {
+    segments_body<K, T, E>(l, thread);
+  } else {
+    row_body<K, T, E, kind == kChannelsLast>(l, thread);
+    count_row(l, thread);
+  }
+}
+
+// The kernels there are: common pairs of types have one for each number of registers up to four, of
+// other kinds for two (channels last only) and four; the others, and more registers, take the
+// widest. Make::of<K, T, E, kind>() names one.
 template <class Make, class T, class E>
-auto kernel_of(int registers, bool last)
-    -> decltype(Make::template of<kMaxRegisters, T, E, false>()) {
+auto kernel_of(int registers, RowKind kind)
+    -> decltype(Make::template of<kMaxRegisters, T, E, kInOrder>()) {
   constexpr bool common = Same<T, E>::value || (Same<T, float>::value && sizeof(E) == 2);
   if constexpr (common) {
-    if (last && registers <= 4)
-      return registers <= 2 ? Make::template of<2, T, E, true>()
-                            : Make::template of<4, T, E, true>();
+    if (kind == kSegments && registers <= 4) return Make::template of<4, T, E, kSegments>();
+    if (kind == kChannelsLast && registers <= 4)
+      return registers <= 2 ? Make::template of<2, T, E, kChannelsLast>()
+                            : Make::template of<4, T, E, kChannelsLast>();
     switch (registers) {
       case 1:
-        return Make::template of<1, T, E, false>();
+        return Make::template of<1, T, E, kInOrder>();
       case 2:
-        return Make::template of<2, T, E, false>();
+        return Make::template of<2, T, E, kInOrder>();
       case 3:
-        return Make::template of<3, T, E, false>();
+        return Make::template of<3, T, E, kInOrder>();
       case 4:
-        return Make::template of<4, T, E, false>();
+        return Make::template of<4, T, E, kInOrder>();
       default:
         break;
     }
   }
-  return last ? Make::template of<kMaxRegisters, T, E, true>()
-              : Make::template of<kMaxRegisters, T, E, false>();
+  switch (kind) {
+    case kChannelsLast:
+      return Make::template of<kMaxRegisters, T, E, kChannelsLast>();
+    case kSegments:
+      return Make::template of<kMaxRegisters, T, E, kSegments>();
+    default:
+      return Make::template of<kMaxRegisters, T, E, kInOrder>();
+  }
 }
 
 }  // namespace PDC_TARGET

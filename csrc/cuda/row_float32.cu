@@ -2,8 +2,8 @@
 #include "kernel.cuh"
 #include "kernels.h"
 
-const void* pdc::row_kernel_float32(int input_dtype, int registers, bool last) {
+const void* pdc::row_kernel_float32(int input_dtype, int registers, RowKind kind) {
   using namespace pdc::cuda;
-  return input_dtype == PDC_FLOAT32 ? kernel_of<RowKernel, float, float>(registers, last)
-                                    : kernel_of<RowKernel, float, double>(registers, last);
+  return input_dtype == PDC_FLOAT32 ? kernel_of<RowKernel, float, float>(registers, kind)
+                                    : kernel_of<RowKernel, float, double>(registers, kind);
 }

@@ -3,6 +3,7 @@
 #pragma once
 #include "channels.h"
 #include "pydiffcore/row.h"
+#include "segments.h"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -49,7 +50,7 @@ PDC_HD void add_operand(const T* c, int stride, const Quad<T>& x, bool begins, i
   }
 }
 
-// place: a Place, or a Spread.
+// place, here and below: a Place, a Part or a Spread.
 template <class T, class E, class Where>
 PDC_HD Quad<T> network_output(const RowLaunch& l, int64_t row, int64_t sample, const Where& place) {
   const Quad<E> raw = load(static_cast<const E*>(l.F), place);
@@ -74,8 +75,8 @@ PDC_HD void check_output(const RowLaunch& l, int64_t row, int64_t sample, const 
   if (bad && l.first_bad[sample] == 0) l.first_bad[sample] = static_cast<int32_t>(row + 1);
 }
 
-template <class T>
-PDC_HD Quad<T> draw(const RowLaunch& l, const Row<T>& row, int m, Cursor at, Place place) {
+template <class T, class Where>
+PDC_HD Quad<T> draw(const RowLaunch& l, const Row<T>& row, int m, Cursor at, const Where& place) {
   if (l.noise) {
     return load(static_cast<const T*>(l.noise) + m * l.plane, place);
   }
@@ -83,8 +84,8 @@ PDC_HD Quad<T> draw(const RowLaunch& l, const Row<T>& row, int m, Cursor at, Pla
                               constant(&row.stream[m]), at.quad));
 }
 
-template <class T>
-PDC_HD void scale_draw(const RowLaunch& l, int m, Place place, Quad<T>* z) {
+template <class T, class Where>
+PDC_HD void scale_draw(const RowLaunch& l, int m, const Where& place, Quad<T>* z) {
   const Quad<T> scale = load(static_cast<const T*>(l.scale) + m * l.plane, place);
   PDC_UNROLL
   for (int i = 0; i < 4; ++i) z->v[i] = mul(scale.v[i], z->v[i]);

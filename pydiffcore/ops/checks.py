@@ -123,6 +123,26 @@ def refusal(status: int, row: int, calls: int) -> Exception:
     return RuntimeError(f"the native row returned the unknown status {status}")
 
 
+def not_started(*arguments: int) -> int:
+    """Stand for a program that is not bound yet: there is no such row."""
+    return 3
+
+
+def first_bad(values: Tensor) -> int:
+    """Return the first sample of a batch that holds a value that is not finite."""
+    finite = torch.isfinite(values.detach()).reshape(len(values), -1).all(dim=1)
+    return int((~finite).nonzero()[0])
+
+
+def unchanged(state: Tensor, version: int) -> None:
+    """Check that the network left its input alone where that is the state."""
+    if state._version != version:
+        raise RuntimeError(
+            "the network changed its input in place, and here the input is the state itself: "
+            "give it a copy, network(x.clone(), ...)"
+        )
+
+
 def all_finite(values: Tensor) -> bool:
     """Whether every value is finite: in one pass where, as nearly always, the sum is too."""
     return math.isfinite(values.sum().item()) or bool(torch.isfinite(values).all())

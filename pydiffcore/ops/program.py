@@ -37,9 +37,13 @@ class Program:
     finite, 2 where an operand overlaps state or input in part (nothing was done; F may be exactly
     the input), or 3 where there is no such row.  On a CUDA device it launches one kernel on the
     current stream, waits for nothing and never returns 1: see status().
+
+    ``advance_rows(rows, F, unconditional)`` takes the row of each part of a sample, int32 [B, T] on
+    the CPU, −1 where a part stays as it is, and does the same.
     """
 
     advance: Callable[..., int]
+    advance_rows: Callable[..., int]
     state: Tensor
     input: Tensor
     block: Tensor | None = None
@@ -165,7 +169,12 @@ def bind(
     operands = _operands(state, input, seeds, table, channels)
     if state.is_cuda or host_loop:
         return _cuda_program(operands, state, input, host_loop)
-    return Program(_core.program((state, input), operands), state, input)
+    advance, advance_rows = _core.program((state, input), operands)
+
+    def by_parts(rows: NDArray[np.int32], F: int, unconditional: int) -> int:
+        return int(advance_rows(rows.ctypes.data, rows.shape[1], F, unconditional))
+
+    return Program(advance, by_parts, state, input)
 
 
 def _operands(
@@ -202,7 +211,7 @@ def _cuda_program(
     block = torch.from_numpy(host).to(device)
     guard = cuda.guard(device)
     with guard:
-        launch = _core.cuda_program(
+        launch, launch_rows = _core.cuda_program(
             (state, input, block), operands, block.data_ptr(), cuda.place(device, host_loop)
         )
 
@@ -210,4 +219,10 @@ def _cuda_program(
         with guard:
             return int(launch(row, F, unconditional, noise, scale, cuda.stream(device)))
 
-    return Program(advance, state, input, block, offsets)
+    def advance_rows(rows: NDArray[np.int32], F: int, unconditional: int) -> int:
+        uploaded = cuda.upload(rows, device)
+        parts = uploaded.data_ptr(), rows.shape[1]
+        with guard:
+            return int(launch_rows(*parts, F, unconditional, cuda.stream(device)))
+
+    return Program(advance, advance_rows, state, input, block, offsets)

@@ -26,10 +26,13 @@ from pydiffcore.ops.checks import (
     all_finite,
     checked_guidance,
     choose,
+    first_bad,
     not_finite,
+    not_started,
     operand,
     refusal,
     sizes,
+    unchanged,
 )
 from pydiffcore.ops.draws import Draws
 from pydiffcore.ops.formats import channels_of, flat
@@ -37,6 +40,7 @@ from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
 from pydiffcore.ops.program import Program, bind
 from pydiffcore.ops.reference import ReferenceProgram, guided
 from pydiffcore.ops.rows import fold
+from pydiffcore.ops.staggered import Parts, advance_rows
 from pydiffcore.plan import Plan
 
 __all__ = ["Runner"]
@@ -95,8 +99,9 @@ class Runner:
         self._plain = False  # a native run with the kernel's own noise: nothing to prepare
         self._unit_noise: bool | None = None
         self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
-        self._advance: Callable[..., int] = _not_started
+        self._advance: Callable[..., int] = not_started
         self._reference: ReferenceProgram | None = None
+        self._parts: Parts | None = None
         self._make_buffers()
         self._program: Program | None = None
 
@@ -169,7 +174,6 @@ class Runner:
             TypeError, ValueError: an output of the wrong dtype, device or shape.
             FloatingPointError: an output that is not finite, with the first such sample.
             RuntimeError: the plan has no row left, or ``start`` was not called.
-
         """
         row = self._row
         if (
@@ -195,12 +199,8 @@ class Runner:
         """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
             self._report(3, None)
-        shares = self._shares_input and self._reference is None
-        if shares and self._state._version != self._version:
-            raise RuntimeError(
-                "the network changed its input in place, and here the input is the state itself: "
-                "give it a copy, network(x.clone(), ...)"
-            )
+        if self._shares_input and self._reference is None:
+            unchanged(self._state, self._version)
         at = self.shape, self.device, self.io_dtype, self.memory_format
         F = operand(F, "F, the network's output,", *at)
         if F_uncond is not None:
@@ -224,6 +224,13 @@ class Runner:
             self._report(status, self._combined(F, F_uncond))
         self._row += 1
         return self._input if self._row <= self.plan.nfe else self.result
+
+    def advance_rows(self, F: Tensor, rows: Any, F_uncond: Tensor | None = None) -> Tensor:
+        """Run a row of its own for each sample, [B], or each of T parts of its first axis, [B, T].
+
+        ``rows`` are integers on the host, −1 where a part waits: see :mod:`.staggered`.
+        """
+        return advance_rows(self, F, rows, F_uncond)
 
     def _combined(self, F: Tensor, F_uncond: Tensor | None) -> Tensor:
         """Return what the row computes with: guided, in the registers' dtype."""
@@ -308,12 +315,6 @@ class Runner:
 
     def _report(self, status: int, F: Tensor | None) -> None:
         if status == 1 and F is not None:
-            finite = torch.isfinite(F.detach()).reshape(len(self.seeds), -1).all(dim=1)
-            sample = int((~finite).nonzero()[0])
-            raise not_finite(self.plan.sigma, self._row - 1, sample, self.seeds)
+            raise not_finite(self.plan.sigma, self._row - 1, first_bad(F), self.seeds)
         if status:
             raise refusal(status, self._row, self.plan.nfe)
-
-
-def _not_started(*arguments: int) -> int:
-    return 3

@@ -135,6 +135,48 @@ def test_a_captured_loop_of_a_channels_last_network():
     assert torch.allclose(eager, contiguous, rtol=1e-2, atol=1e-2)  # convolutions in TF32
 
 
+@pytest.mark.parametrize("io", DTYPES)
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("K", [1, 2, 4, 5])
+def test_bits_of_parts_at_rows_of_their_own(io, state, K):
+    rng = np.random.default_rng(K)
+    for shape, T in (((3, 12), 4), ((2, 10), 5), ((5, 3000), 3), ((300, 2), 1)):
+        one = plan(rng, K, 1, shape[0], guided="sample", clip=(-0.5, 0.75))
+        first, seeds = battery.tensor(rng, (K, *shape), state), battery.seeds_of(rng, shape[0])
+        outputs = [battery.tensor(rng, shape, io) for _ in range(2)]
+        rows = rng.integers(-1, ROWS, (shape[0], T)).astype(np.int32)
+        sides = []
+        for device in ("cpu", "cuda"):
+            program = bind(
+                **one, seeds=seeds, state=first.to(device, copy=True),
+                input=torch.zeros(shape, dtype=io, device=device),
+            )  # fmt: skip
+            F, u = (output.to(device) for output in outputs)
+            assert program.advance_rows(rows, F.data_ptr(), u.data_ptr()) == 0
+            sides.append([program.state.cpu(), program.input.cpu()])
+        assert same(sides)
+
+
+def test_staggered_samples_and_parts(no_sync):
+    torch.cuda.set_sync_debug_mode("default")
+    drawn = traced(samplers.ancestral)
+    expected = Runner(drawn, SHAPE, SEEDS, device="cuda")
+    x = expected.start()
+    for _ in range(drawn.nfe):
+        x = expected.advance(network(x))
+    runner = Runner(drawn, SHAPE, SEEDS, device="cuda")
+    state, at = runner.start(), np.zeros((len(SEEDS), 3), int)
+    torch.cuda.set_sync_debug_mode("error")
+    rng = np.random.default_rng(0)
+    while (at < drawn.nfe).any():
+        rows = np.where((at < drawn.nfe) & (rng.random(at.shape) < 0.6), at + 1, -1)
+        state = runner.advance_rows(network(state), rows)
+        at += rows > 0
+    torch.cuda.set_sync_debug_mode("default")
+    runner.check()
+    assert torch.equal(runner.query, x)
+
+
 @pytest.mark.parametrize("images", [*DTYPES, torch.uint8])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_bits_of_corruption(images, dtype):

@@ -84,6 +84,11 @@ PDC_API void pdc_program_destroy(pdc_program* program);
  * scale: NULL = 1, else factors of the draws' elements, of noise's shape and type. */
 PDC_API int pdc_program_advance(pdc_program* program, int64_t row, const void* F,
                                 const void* unconditional, const void* noise, const void* scale);
+/* A row of its own for each sample, or for each of `segments` equal parts of a sample's elements:
+ * rows[sample * segments + segment], where -1 leaves registers and input as they are. Draws are
+ * made of the seeds. Not for tensors with channels last. */
+PDC_API int pdc_program_advance_rows(pdc_program* program, const int32_t* rows, int64_t segments,
+                                     const void* F, const void* unconditional);
 /* Elements of one register: what the work of a row is proportional to. */
 PDC_API int64_t pdc_program_elements(const pdc_program* program);
 

@@ -61,6 +61,11 @@ PDC_API int pdc_cuda_program_advance(pdc_cuda_program* program, int64_t row, con
                                      const void* unconditional, const void* noise,
                                      const void* scale, void* stream);
 
+/* As pdc_program_advance_rows; rows are on the device, and one that there is not is as -1. */
+PDC_API int pdc_cuda_program_advance_rows(pdc_cuda_program* program, const int32_t* rows,
+                                          int64_t segments, const void* F,
+                                          const void* unconditional, void* stream);
+
 #ifdef __cplusplus
 }
 #endif
