@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pydiffcore.condition import kind
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.loop import Loop
 from pydiffcore.ops.formats import channels_of
@@ -141,7 +142,7 @@ class Captured:
             self.kind, self.reason = loop.ran, loop.why
             if check:
                 loop.runner.check()
-            return loop.runner.result.clone()
+            return loop.result()
 
     def _given(
         self, model: Denoiser, condition: Mapping[str, Any] | None, weight: float | Tensor | None
@@ -194,12 +195,6 @@ def _weights(model: Denoiser, plan: Plan, samples: int) -> NDArray[np.float64] |
 
 
 def _kind(model: Denoiser) -> Hashable:
-    """Return what a graph depends on: names, shapes and dtypes of tensors, all other values."""
+    """Return what a graph depends on: the form of the conditions, and all that is no tensor."""
     free = {} if model.guidance is None else model.guidance.unconditional
-    return tuple(
-        (name, tuple(value.shape), value.dtype)
-        if isinstance(value, Tensor)
-        else (name, repr(value))
-        for given in (model.condition, free)
-        for name, value in given.items()
-    )
+    return kind(model.condition), kind(free)

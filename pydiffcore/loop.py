@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pydiffcore.condition import copied, tensors
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.ops import graph
 from pydiffcore.ops.renewable import RenewableRunner
@@ -46,6 +47,7 @@ class Loop:
         self.graph: graph.Graph | None = None
         self.ran, self.why = "", ""
         self._cannot = self._reason()
+        self._done: torch.cuda.Event | None = None
 
     def _reason(self) -> str:
         """Why nothing is recorded here, as far as the device and the plan tell."""
@@ -65,14 +67,16 @@ class Loop:
     ) -> None:
         """Write what this run reads: levels, table, seeds, weights, condition, initial state."""
         runner = self.runner
+        if self._done is not None:  # a run on another stream may still read what this one writes
+            torch.cuda.current_stream(runner.device).wait_event(self._done)
         if plan != runner.plan:
             runner.renew(seeds, plan, weights)
             self.labels.copy_(labels_of(runner))
         else:
             same = weights is None or np.array_equal(weights, np.asarray(runner.guidance))
             runner.renew(seeds, guidance=None if same else weights)
-        own = dict(_tensors(self.model))
-        for name, tensor in _tensors(model):
+        own = _tensors(self.model)
+        for name, tensor in _tensors(model).items():
             _copy(tensor, own[name])
         self._x = runner.load(x)
 
@@ -93,6 +97,13 @@ class Loop:
         for step in calls(self.model, self.runner, state, self.labels):
             if on_step is not None:
                 on_step(step.call + 1, total)
+
+    def result(self) -> Tensor:
+        """Return a copy of the result, in memory of its own."""
+        copy = self.runner.query.clone()
+        if self.runner.device.type == "cuda":
+            self._done = torch.cuda.current_stream(self.runner.device).record_event()
+        return copy
 
     def _once(self) -> None:
         """Run row 0, one network call (guided where any is) and a row."""
@@ -116,31 +127,23 @@ class Loop:
     @property
     def memory(self) -> int:
         """Bytes of state, input, tables, condition, and what the graph reserved."""
-        held = [self.labels, *(tensor for _, tensor in _tensors(self.model))]
+        held = [self.labels, *_tensors(self.model).values()]
         graphs = 0 if self.graph is None else self.graph.memory
         return self.runner.memory + sum(tensor.nbytes for tensor in held) + graphs
 
 
-def _tensors(model: Denoiser) -> list[tuple[str, Tensor]]:
-    """Return the tensors that the network is conditioned on, by name."""
+def _tensors(model: Denoiser) -> dict[str, Tensor]:
+    """Return the tensors that the network is conditioned on, by their places."""
     free = {} if model.guidance is None else model.guidance.unconditional
-    given = [*model.condition.items(), *((f"unconditional {k}", v) for k, v in free.items())]
-    return [(name, value) for name, value in given if isinstance(value, Tensor)]
+    return tensors({"conditional": model.condition, "unconditional": free})
 
 
 def _static(model: Denoiser, device: torch.device) -> Denoiser:
     """Return the denoiser with a condition in memory of its own, which every run writes."""
-
-    def own(given: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            name: value.detach().to(device, copy=True) if isinstance(value, Tensor) else value
-            for name, value in given.items()
-        }
-
     guidance = model.guidance
     if guidance is not None:
-        guidance = replace(guidance, unconditional=own(guidance.unconditional))
-    return replace(model, condition=own(model.condition), guidance=guidance)
+        guidance = replace(guidance, unconditional=copied(guidance.unconditional, device))
+    return replace(model, condition=copied(model.condition, device), guidance=guidance)
 
 
 def _copy(source: Tensor, target: Tensor) -> None:

@@ -2,11 +2,13 @@
 """The captured loop: on a CPU the eager one, and, recorded by a stand-in for CUDA's graphs, the
 launches of a CUDA program over memory of the host."""
 
-import functools
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import pydiffcore
 from benchmarks.policy import policy
@@ -31,20 +33,66 @@ def plan(sampler=samplers.ancestral, rho=7.0, n=6):
     return pydiffcore.trace(sampler, levels.karras(n, rho=rho), prediction.eps(VP))
 
 
+class Tape(TorchDispatchMode):
+    """A stand-in for a CUDA graph: launches and operations with the addresses that they had.
+
+    No Python of the loop runs when it is replayed: a number that was computed on the host, or a
+    tensor that was not where it is now, stays as it was recorded.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.records = [], False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if self.records:
+            self.steps.append(lambda: self.again(func, args, kwargs or {}, made))
+        return made
+
+    @staticmethod
+    def again(func, args, kwargs, made):
+        fresh = func(*args, **kwargs)
+        for old, new in zip(tree_leaves(made), tree_leaves(fresh), strict=True):
+            if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                old.copy_(new)
+
+    def replay(self):
+        for step in self.steps:
+            step()
+
+
 @pytest.fixture
 def recorded(monkeypatch):
     """Graphs that replay on the CPU: their launches are those of the CUDA kernels' body."""
-    recordings = []
+    tapes, now = [], []
 
     def record(body, once, device):
         once()
-        recordings.append(body)
-        return graph.Graph(body, 1000)
+        tape = Tape()
+        tapes.append(tape)
+        now.append(tape)
+        tape.records = True
+        with tape:
+            body()
+        tape.records = False
+        now.clear()
+        return graph.Graph(tape.replay, 1000)
+
+    def bound(**table):
+        program = bind(**table, host_loop=(2, 64))
+
+        def advance(*launch):
+            for tape in now:
+                tape.steps.append(lambda: program.advance(*launch))
+            return program.advance(*launch)
+
+        return dataclasses.replace(program, advance=advance)
 
     monkeypatch.setattr(graph, "record", record)
     monkeypatch.setattr(loop.Loop, "_reason", lambda self: "")
-    monkeypatch.setattr(runner, "bind", functools.partial(bind, host_loop=(2, 64)))
-    return recordings
+    monkeypatch.setattr(runner, "bind", bound)
+    return tapes
 
 
 def equal(a, b):
@@ -158,6 +206,60 @@ def test_a_learned_variance_is_recorded_too(recorded):
     assert equal(draw(SEEDS), drawn(model, plan))
     assert equal(draw([1, 2, 3]), drawn(model, plan, [1, 2, 3]))
     assert len(recorded) == 1
+    cosine = process.discrete(process.cosine_betas(20))  # other bounds of the deviation
+    other = pydiffcore.trace(
+        samplers.ddpm, levels.trailing(5, cosine), prediction.eps(betas), variance="learned_range"
+    )
+    assert equal(draw(SEEDS, plan=other), drawn(model, other))
+    assert len(recorded) == 2
+
+
+def test_a_plan_of_many_registers_runs_as_torch_operations():
+    model = pydiffcore.Denoiser(lambda x, t: 0.3 * x, prediction.eps(VP))
+
+    def remembering(x, denoise, levels, noise):
+        """Euler's method, whose second half adds what each step of the first predicted."""
+        kept, half = [], len(levels) // 2
+        for i, (sigma, sigma_next) in enumerate(levels.steps()):
+            D = denoise(x, sigma)
+            kept.append(D)
+            x = x + (sigma_next / sigma - 1) * (x - D)
+            x = x + 0.01 * kept[i - half] if i >= half else x
+        return x
+
+    plan = pydiffcore.trace(remembering, levels.karras(20), prediction.eps(VP))
+    assert plan.registers > 8
+    draw = pydiffcore.capture(model, plan, SHAPE)
+    for seeds in (SEEDS, [1, 2, 3]):
+        assert equal(draw(seeds), drawn(model, plan, seeds))
+    x = 80 * torch.ones(3, *SHAPE)
+    assert equal(draw(SEEDS, x=x), drawn(model, plan, x=x))
+    assert draw.kind == "eager"
+
+
+def test_tensors_inside_a_condition_are_new_at_each_call(recorded):
+    def seeing(x, c_noise, *, observation):
+        return 0.3 * x + observation["image"].mean() + observation["more"][1]
+
+    def observed(value):
+        image = torch.zeros(60, 60)
+        image[30, 30] = value  # which no print of it shows
+        return {"observation": {"image": image, "more": [2, torch.tensor(value)]}}
+
+    model = pydiffcore.Denoiser(seeing, prediction.eps(VP), observed(0.0))
+    draw = pydiffcore.capture(model, plan(), SHAPE)
+    for value in (0.0, 1.0, 5.0):
+        given = observed(value)
+        expected = drawn(pydiffcore.Denoiser(seeing, prediction.eps(VP), given), plan())
+        assert equal(draw(SEEDS, condition=given), expected)
+    assert len(recorded) == 1
+
+
+def test_a_condition_that_cannot_be_told_from_another_is_refused():
+    model = pydiffcore.Denoiser(network, prediction.eps(VP), {"shift": np.zeros(3)})
+    draw = pydiffcore.capture(model, plan(), SHAPE)
+    with pytest.raises(TypeError, match=r"condition\['shift'\] is ndarray, expected tensors"):
+        draw(SEEDS)
 
 
 def test_a_value_that_is_not_finite_is_found_at_the_end(recorded):

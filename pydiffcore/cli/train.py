@@ -79,9 +79,9 @@ def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
         save_trained(folder / "model", out.trainer)
         _draw(out.trainer, folder / "samples.png")
         print(f"{folder / 'model'}.safetensors: pydiffcore sample {folder} draws from it")
-    elif here.first:
+    elif here.first and out.saved:
         print(f"stopped by {out.signal} after step {out.trainer.step}; the same command goes on")
-    return 0
+    return 0 if out.saved else 1
 
 
 def _dry(config: Config, source: Source, here: Ranks) -> int:
@@ -159,9 +159,9 @@ class Watcher:
         """Show a line of the log."""
         if self.bar is not None:
             self.bar.update(line["images"] - self.bar.n)
-            self.bar.set_postfix(loss=f"{line['loss']:.4g}", skipped=line["skipped"])
+            self.bar.set_postfix(loss=_short(line["loss"]), skipped=line["skipped"])
         else:
-            print(f"step {line['step']} loss {line['loss']:.4g}", flush=True)
+            print(f"step {line['step']} loss {_short(line['loss'])}", flush=True)
         if self.board is not None:
             flat = {**line, **line["loss_by_level"]}
             for name, value in flat.items():
@@ -178,3 +178,7 @@ class Watcher:
             self.bar.close()
         if self.board is not None:
             self.board.close()
+
+
+def _short(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.4g}"

@@ -55,22 +55,29 @@ def _warm(once: Callable[[], None], device: torch.device) -> None:
     """Run on a stream of its own, as recording will, and look for waits."""
     current, side = torch.cuda.current_stream(device), torch.cuda.Stream(device)
     side.wait_stream(current)
-    with torch.cuda.stream(side):
-        once()
-        once()
-        before = torch.cuda.get_sync_debug_mode()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the mode itself: it is a prototype
-            torch.cuda.set_sync_debug_mode("error")
-            try:
-                once()
-            except RuntimeError as error:
-                raise CaptureError(
-                    f"it waits for the device between launches: {_first_line(error)}"
-                ) from error
-            finally:
-                torch.cuda.set_sync_debug_mode(before)
-    current.wait_stream(side)
+    try:
+        with torch.cuda.stream(side):
+            once()
+            once()
+            _look_for_waits(once)
+    finally:
+        current.wait_stream(side)
+
+
+def _look_for_waits(once: Callable[[], None]) -> None:
+    """Run with every wait for the device an error."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the mode itself: it is a prototype
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            once()
+        except RuntimeError as error:
+            raise CaptureError(
+                f"it waits for the device between launches: {_first_line(error)}"
+            ) from error
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,9 +17,14 @@ from pydiffcore.plan import Plan
 __all__ = ["RenewableRunner", "layout"]
 
 
-def layout(plan: Plan) -> tuple[int, int, bool, bool]:
-    """Return what plans share that can run in the same memory: calls, registers and two more."""
-    return plan.nfe, plan.registers, plan.learned_variance, plan.unscaled_input
+def layout(plan: Plan) -> tuple[int, int, bytes, bool]:
+    """Return what plans share that can run in the same memory, by the same launches.
+
+    These are calls, registers, whether the input is the state, and of a learned variance its
+    spreads and streams: their factors are torch operations, whose numbers a graph keeps.
+    """
+    learned = plan.spread.tobytes() + plan.stream.tobytes() if plan.learned_variance else b""
+    return plan.nfe, plan.registers, learned, plan.unscaled_input
 
 
 class RenewableRunner(Runner):
@@ -46,8 +51,9 @@ class RenewableRunner(Runner):
                 raise ValueError(f"seeds has {len(seeds)} entries, expected {len(self.seeds)}")
         if plan is not None and layout(plan) != layout(self.plan):
             raise ValueError(
-                f"plan has (calls, registers, learned variance, unscaled input) = {layout(plan)}, "
-                f"expected {layout(self.plan)} as the plan that this runner was made for"
+                f"plan has {plan.nfe} calls and {plan.registers} registers, expected "
+                f"{self.plan.nfe} and {self.plan.registers}, the same learned variance and scale "
+                "of the input, as the plan that this runner was made for"
             )
         if (guidance is None) != (self.guidance is None) and guidance is not None:
             raise ValueError("guidance was given, but the runner was made without")

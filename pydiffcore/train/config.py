@@ -127,6 +127,13 @@ class Config(Section):
                 f"importance is true, but {cell.process.name} has no table of levels; expected a "
                 "preset that has: ddpm, iddpm"
             )
+        if self.importance and self.law is not None:
+            raise ValueError("law is given, but importance = true draws the levels: expected one")
+        if cell.loss in ("hybrid", "vlb") and cell.law.levels is None:
+            raise ValueError(
+                f"law is {cell.law.name}, expected levels of {cell.process.name}, as "
+                "discrete_uniform draws, for the bound of this preset"
+            )
         name, parts = self.network_name, self.optimiser
         taken = list(inspect.signature(NETWORKS[name]).parameters)
         unknown = sorted(set(self.network.options) - set(taken))

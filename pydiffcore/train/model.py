@@ -118,7 +118,7 @@ def load_model(path: str | Path) -> Model:
         shape = tuple(int(size) for size in meta["shape"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no model: {error!r} in its JSON") from None
-    if kinds == ("unet", "edm"):
+    if kinds == ("unet", "edm") and "learned_variance" not in meaning:
         prediction, learned = edm(**meaning), False
     elif kinds[1] in PRESETS and kinds[0] in NETWORKS:
         cell = PRESETS[kinds[1]]

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from pydiffcore.atomic import write_atomically
 from pydiffcore.data import Loader
 from pydiffcore.data.source import Source
 from pydiffcore.train.config import Config
@@ -27,10 +29,19 @@ __all__ = ["Outcome", "run"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: the step, whether all images were seen, the signal that stopped it."""
+    """How a training ended.
+
+    Attributes:
+        trainer: its state.
+        finished: whether all images were seen.
+        saved: whether the last step is on disk.
+        signal: the name of what stopped it, or "".
+
+    """
 
     trainer: Trainer
     finished: bool
+    saved: bool
     signal: str = ""
 
 
@@ -38,6 +49,7 @@ class Outcome:
 class Window:
     """Losses since the last line of the log."""
 
+    steps: int = 0
     losses: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
     sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(BANDS.names)))
@@ -46,9 +58,10 @@ class Window:
 
     def add(self, report: Report) -> None:
         """Take a step in."""
-        self.losses.append(report.loss)
-        self.norms.append(report.norm)
+        self.steps += 1
         if not report.skipped:
+            self.losses.append(report.loss)
+            self.norms.append(report.norm)
             self.sums += report.sums
             self.counts += report.counts
 
@@ -59,11 +72,11 @@ class Window:
         return {
             "step": report.step,
             "images": report.step * batch,
-            "loss": float(np.mean(self.losses)),
-            "norm": float(np.mean(self.norms)),
+            "loss": float(np.mean(self.losses)) if self.losses else None,
+            "norm": float(np.mean(self.norms)) if self.norms else None,
             "rate": report.rate,
             "skipped": skipped,
-            "images_per_second": len(self.losses) * batch / max(seconds, 1e-9),
+            "images_per_second": self.steps * batch / max(seconds, 1e-9),
             "loss_by_level": {name: s / c for name, s, c in bands if c},
         }
 
@@ -96,12 +109,18 @@ def run(
 
     """
     ranks = ranks or Ranks()
-    ranks.part(config.optimiser.batch)
-    trainer = Trainer(config, source.shape, source.classes, ranks)
+    trainer = Trainer(config, source.shape, source.classes, ranks, len(source))
     step, faults = resumed(folder, trainer)
+    steps = ranks.gathered(torch.tensor([step], device=ranks.device)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"{folder} has the newest whole checkpoint at steps {steps} for the processes 0, 1, …: "
+            "all must see the same folder"
+        )
     if ranks.first:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
+        _cut(folder / "log.jsonl", step)
         for fault in faults:
             echo(f"left out: {fault}")
         if step:
@@ -115,11 +134,10 @@ def run(
     with StopSignal() as stop, closing(loader):
         for report in _steps(trainer, loader, folder, echo, watch):
             if ranks.any(stop.received is not None):
-                _save(trainer, folder, echo)
-                name = "" if stop.received is None else stop.received.name
-                return Outcome(trainer, report.step >= config.steps, name or "another rank's")
-    _save(trainer, folder, echo)
-    return Outcome(trainer, True)
+                saved = _save(trainer, folder, echo)
+                name = "a signal to another rank" if stop.received is None else stop.received.name
+                return Outcome(trainer, report.step >= config.steps, saved, name)
+    return Outcome(trainer, True, _save(trainer, folder, echo))
 
 
 def _steps(
@@ -137,20 +155,33 @@ def _steps(
             line = window.line(report, config.optimiser.batch, trainer.skipped)
             window = Window()
             if trainer.ranks.first:
-                with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-                if watch is not None:
-                    watch(trainer, line)
+                try:
+                    with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+                        file.write(json.dumps(line) + "\n")
+                    if watch is not None:
+                        watch(trainer, line)
+                except OSError as error:
+                    echo(f"step {report.step} is not in the log: {error}; the training goes on")
         if report.step % config.run.save_every == 0 and report.step < config.steps:
             _save(trainer, folder, echo)
         yield report
 
 
-def _save(trainer: Trainer, folder: Path, echo: Callable[[str], None]) -> None:
+def _save(trainer: Trainer, folder: Path, echo: Callable[[str], None]) -> bool:
     """Write a checkpoint; a disk that is full costs this one, and the training goes on."""
+    failed = False
     if trainer.ranks.first:
         try:
             save(folder, trainer, trainer.config.run.keep)
         except OSError as error:
-            echo(f"step {trainer.step} is not saved: {error}; the training goes on")
-    trainer.ranks.wait()
+            failed = True
+            echo(f"step {trainer.step} is not saved: {error}")
+    return not trainer.ranks.any(failed)
+
+
+def _cut(log: Path, step: int) -> None:
+    """Drop the lines of steps that will be done again."""
+    if log.exists():
+        lines = log.read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+        write_atomically(log, "".join(kept).encode())

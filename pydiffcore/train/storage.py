@@ -102,6 +102,7 @@ def described(trainer: Trainer) -> dict[str, Any]:
         "network": {"name": trainer.config.network_name, **_plain(trainer.network)},
         "shape": list(trainer.shape),
         "classes": trainer.classes,
+        "images": trainer.images,
         "step": trainer.step,
         "skipped": trainer.skipped,
         "in_a_row": trainer.in_a_row,
@@ -115,21 +116,31 @@ def _plain(network: Any) -> dict[str, Any]:
 
 
 def _same(meta: dict[str, Any], trainer: Trainer, path: Path) -> None:
-    """Refuse a checkpoint of another training; how long and how often may differ."""
+    """Refuse a checkpoint of another training; what changes no number may differ."""
     now = described(trainer)
-    for name in ("shape", "classes", "network"):
-        if meta.get(name) != now[name]:
-            raise ValueError(f"{path} was made with {name} {meta.get(name)}, now it is {now[name]}")
+    for name in ("shape", "classes", "network", "images"):
+        then = meta.get(name)
+        if then != now[name] and None not in (then, now[name]):
+            raise ValueError(f"{path} was made with {name} {then}, now it is {now[name]}")
+    then, here = _numbers(meta["config"]), _numbers(now["config"])
     changed = [
-        f"{field}: {then.get(field)!r} then, {value!r} now"
-        for then, section in ((meta["config"], now["config"]),)
-        for field, value in section.items()
-        if field != "run" and then.get(field) != value
+        f"{field}: {then.get(field)!r} then, {here.get(field)!r} now"
+        for field in sorted(then.keys() | here.keys())
+        if then.get(field) != here.get(field)
     ]
-    if meta["config"]["run"]["seed"] != now["config"]["run"]["seed"]:
-        changed.append("run.seed")
     if changed:
         raise ValueError(f"{path} was made with another configuration: {'; '.join(changed)}")
+
+
+def _numbers(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that a training's numbers depend on, one per name."""
+    flat: dict[str, Any] = {}
+    for section, fields in config.items():
+        inner = fields.items() if isinstance(fields, dict) else [("", fields)]
+        flat |= {f"{section}.{name}".rstrip("."): value for name, value in inner}
+    free = {name for name in flat if name.startswith("run.")} - {"run.seed"}
+    free |= {"data.workers", "data.source"}  # the images may have moved
+    return {name: value for name, value in flat.items() if name not in free}
 
 
 def _restore(found: dict[str, Tensor], meta: dict[str, Any], trainer: Trainer) -> None:
@@ -151,7 +162,7 @@ def _restore(found: dict[str, Tensor], meta: dict[str, Any], trainer: Trainer) -
     }
     groups = trainer.optimiser.state_dict()["param_groups"]
     trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    if trainer.scaler.is_enabled():
+    if trainer.scaler.is_enabled() and meta["scaler"]:
         trainer.scaler.load_state_dict(meta["scaler"])
     trainer.step, trainer.skipped = int(meta["step"]), int(meta["skipped"])
     trainer.in_a_row = int(meta["in_a_row"])

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One optimiser step of any cell of the design space, on any number of ranks.
 
-Everything drawn is a pure function of the sample's number, so that neither an interruption nor the
-number of ranks changes what a sample sees.
+Levels, noise and augmentation are a pure function of the sample's number, so that neither an
+interruption nor the number of ranks changes what a sample sees.  A network's own dropout is drawn
+for each part of a batch, and is the same after an interruption, but not on another number of ranks.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Modul
     if name == "refinenet":
         options.setdefault("levels", 0)  # NCSN v2: told no level, its output counts sigma·score
     else:
-        options.setdefault("classes", classes)
+        options.setdefault("classes", max(classes, 1) if name == "unet" else classes)
     if name in ("ddpmpp", "ncsnpp", "adm", "edm2"):
         options.setdefault("size", shape[-1])
     if config.cell.learned_variance:
@@ -96,13 +97,34 @@ class Trainer:
         shape: (C, H, W) of an image.
         classes: of the data, 0 without labels.
         ranks: this process among all.
+        images: how many there are; a checkpoint of another number is refused.
+
+    Raises:
+        ValueError: the network does not fit the images, or the configuration the ranks.
 
     """
 
     def __init__(
-        self, config: Config, shape: tuple[int, ...], classes: int, ranks: Ranks | None = None
+        self,
+        config: Config,
+        shape: tuple[int, ...],
+        classes: int,
+        ranks: Ranks | None = None,
+        images: int | None = None,
     ) -> None:
         self.config, self.ranks, self.cell = config, ranks or Ranks(), config.cell
+        self.images = images
+        part = len(self.ranks.part(config.optimiser.batch))
+        if part % config.optimiser.accumulate:
+            raise ValueError(
+                f"optimiser.accumulate is {config.optimiser.accumulate}, expected a divisor of "
+                f"the {part} images of each process"
+            )
+        if config.optimiser.precision == "float16" and self.ranks.device.type != "cuda":
+            raise ValueError(
+                "optimiser.precision is 'float16', which needs a CUDA device: "
+                "expected 'float32' or 'bfloat16'"
+            )
         labelled = config.data.labels and config.network_name != "refinenet"
         self.shape, self.classes = tuple(shape), classes if labelled else 0
         device = self.ranks.device

@@ -62,6 +62,13 @@ def test_nonsense_is_refused_by_its_name(override, words):
         configured(overrides=[*network, override])
 
 
+def test_laws_that_do_not_fit_the_loss_are_refused():
+    with pytest.raises(ValueError, match=r"law is lognormal.*, expected levels of"):
+        configured(preset="iddpm", overrides=["law={name='lognormal'}"])
+    with pytest.raises(ValueError, match="law is given, but importance"):
+        configured(preset="ddpm", overrides=["importance=true", "law={name='discrete_uniform'}"])
+
+
 def test_a_preset_that_learns_a_variance_needs_a_network_that_can():
     with pytest.raises(ValueError, match="cannot learn a variance"):
         configured(preset="iddpm", overrides=["network.name=unet"])

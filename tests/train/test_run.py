@@ -18,7 +18,9 @@ from pydiffcore.data import Loader, open_source
 from pydiffcore.train import run as runs
 from pydiffcore.train import storage
 from pydiffcore.train.config import configured
+from pydiffcore.train.model import load_model, save_trained
 from pydiffcore.train.presets import PRESETS
+from pydiffcore.train.ranks import Ranks
 from pydiffcore.train.trainer import Trainer
 
 WORKER = Path(__file__).with_name("run_worker.py")
@@ -150,6 +152,58 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_training(digits, tmp_path, m
     assert len(said) == 1
     assert "step 4 is not saved" in said[0]
     assert [step for step, _ in storage.steps_of(tmp_path)] == [8, 6, 2]
+
+
+def test_a_log_that_cannot_be_written_costs_its_lines(digits, tmp_path):
+    said = []
+
+    def watch(trainer, line):
+        raise OSError(28, "No space left on device")
+
+    assert runs.run(tiny(), digits, tmp_path, echo=said.append, watch=watch).finished
+    assert len(said) == 4
+    assert "step 2 is not in the log" in said[0]
+
+
+def test_the_log_has_each_step_once_after_a_crash(digits, tmp_path):
+    runs.run(tiny(**{"run.save_every": 4}), digits, tmp_path)
+    for path in (tmp_path / "checkpoints").glob("step-00000008*"):
+        path.unlink()
+    runs.run(tiny(**{"run.save_every": 4}), digits, tmp_path)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 8]
+
+
+def test_more_images_than_a_checkpoint_knew_are_refused(digits, tmp_path):
+    runs.run(tiny(), digits, tmp_path)
+    more = open_source(digits.read(range(700))[0].numpy())
+    with pytest.raises(ValueError, match=r"with (images 800, now it is 700|classes)"):
+        runs.run(tiny(), more, tmp_path)
+
+
+def test_images_without_labels_train_every_network_that_knows_classes(tmp_path, digits):
+    plain = open_source(digits.read(range(60))[0].numpy())
+    for preset in ("ddpm", "iddpm", "edm", "flow"):
+        assert runs.run(tiny(preset), plain, tmp_path / preset).finished
+
+
+def test_what_this_process_cannot_do_is_refused_before_the_first_step(digits):
+    for changes, words in (
+        ({"optimiser.precision": "float16"}, "'float16', which needs a CUDA device"),
+        ({"network.options": "{width=7}"}, "network.options of unet: "),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Trainer(tiny(**changes), digits.shape, digits.classes)
+    config = tiny(**{"optimiser.accumulate": 12})
+    with pytest.raises(ValueError, match="accumulate is 12, expected a divisor of the 6 images"):
+        Trainer(config, digits.shape, digits.classes, Ranks(0, 2))
+
+
+def test_a_model_of_the_digits_own_network_is_loaded_as_its_preset(digits, tmp_path):
+    config = tiny("edm", **{"network.name": "unet", "network.options": TINY["unet"]})
+    out = runs.run(config, digits, tmp_path)
+    save_trained(tmp_path / "model", out.trainer)
+    assert load_model(tmp_path / "model").prediction == PRESETS["edm"].prediction
 
 
 def started(folder, *, ranks=0, **environment):
