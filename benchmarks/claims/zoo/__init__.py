@@ -6,6 +6,7 @@ ORDER = [
     "diffusers_own_tests",
     "k_diffusion_parity",
     "orders",
+    "strong_orders",
     "zoo_laws",
     "trajectory_error",
     "speed",
