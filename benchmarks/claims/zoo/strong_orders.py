@@ -8,8 +8,8 @@ to 0.05 evenly in ln σ, and n steps are compared with 2048 of them on the same 
 figure is the slope of log E|x_n − x| over log n, its bar the nominal order less 0.15. With additive
 noise Euler's method has strong order 1, and so have the others: of the path they draw increments
 alone. A two-stage step draws its middle from the same path.
-er_sde solves an SDE of its own: on the same paths it stays 0.7 away from the others at every n, and is
-compared with 2048 steps of itself. Not measured: churn, Langevin and predictor-corrector steps,
+er_sde solves an SDE of its own: on the same paths it stays 0.7 away from the others at every n, and
+is compared with 2048 steps of itself. Not measured: churn, Langevin and predictor-corrector steps,
 samplers in a process's own time, and seeds_3, whose thirds of a step are off the finest grid.
 """
 
