@@ -103,7 +103,10 @@ def measure(
         labels: int64 [N].
     """
     network = Stopwatch(model.network)
-    denoiser = Denoiser(network, model.prediction, {"class_labels": labels})
+    denoiser = Denoiser(
+        network, model.prediction, {"class_labels": labels},
+        learned_variance=model.learned_variance,
+    )  # fmt: skip
     with torch.inference_mode():
         first = labels[:BATCH]  # the first call also sets up the convolutions
         model.network(torch.zeros(len(first), *model.shape), torch.zeros(len(first)), first)

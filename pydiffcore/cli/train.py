@@ -110,17 +110,17 @@ def _dry(config: Config, source: Source, here: Ranks) -> int:
 
 
 def _draw(trainer: Trainer, path: Path) -> None:
-    """Write a grid of samples of the first average, drawn from fixed seeds."""
+    """Write a grid of the first average by the preset's own sampler, from fixed seeds."""
     import torch
 
     import pydiffcore
     from pydiffcore.cli import pictures
+    from pydiffcore.train.native import native_plan
 
     config = trainer.config
     network = next(iter(trainer.averages.values()))
     prediction, count = trainer.cell.prediction, config.run.samples
-    levels = pydiffcore.levels.karras(18, sigma_min=0.02, sigma_max=80.0, rho=5.0)
-    plan = pydiffcore.trace(pydiffcore.samplers.heun, levels, prediction, clip=(-1.2, 1.2))
+    plan = native_plan(trainer.cell, config.run.sample_steps, bounds=(-1.0, 1.0))
     condition = {}
     if trainer.classes:
         condition["class_labels"] = torch.arange(count, device=trainer.ranks.device) % (

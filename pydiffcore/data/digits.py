@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded data set: 800 scans of handwritten digits, 8×8, 80 of each.
+"""The embedded data set: 1,797 scans of handwritten digits, 8×8 pixels, in three disjoint parts.
 
-They are the part of scikit-learn's digits that diffusion models are trained on here; the other 997
-judge what such a model draws, and stay out of its training.  Which scans these are is a pure
-function of their places: the order of unit normals of a fixed seed.
+The scans come inside scikit-learn (the test part of UCI's "Optical Recognition of Handwritten
+Digits", Alpaydin & Kaynak 1998), so nothing is downloaded.  Of every digit
+
+    80 scans   diffusion    what diffusion models are trained on here       800
+    60 scans   reference    what all distances are measured to              600
+    the rest   judge        what the judge is trained on                    397
+
+Each part holds scans that the two others do not.  Which scan goes where is a pure function of
+its place in the data set: the order of unit normals of a fixed seed.
 """
 
 from __future__ import annotations
@@ -13,14 +19,24 @@ import numpy as np
 from pydiffcore.data.array import Array
 from pydiffcore.ops.noise import AUGMENTATION, reference_normal
 
-__all__ = ["digits"]
+__all__ = ["CLASSES", "DIFFUSION", "REFERENCE", "digits", "parts"]
 
-PER_CLASS, CLASSES = 80, 10
+CLASSES = 10
+DIFFUSION, REFERENCE = 80, 60  # scans per digit
 SPLIT_SEED = 1797
 
 
 def digits() -> Array:
-    """Return the digits, scaled from 0…16 to 0…255.
+    """Return the 800 digits to train diffusion models on.
+
+    Raises:
+        ImportError: scikit-learn is not installed.
+    """
+    return parts()["diffusion"]
+
+
+def parts() -> dict[str, Array]:
+    """Return the parts diffusion, reference and judge, scaled from 0…16 to 0…255.
 
     Raises:
         ImportError: scikit-learn is not installed.
@@ -34,6 +50,11 @@ def digits() -> Array:
     scans, labels = load_digits(return_X_y=True)
     images = np.rint(scans.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
     order = np.argsort(reference_normal([SPLIT_SEED], len(labels), purpose=AUGMENTATION)[0])
-    places = np.concatenate([order[labels[order] == d][:PER_CLASS] for d in range(CLASSES)])
+    cuts = [DIFFUSION, DIFFUSION + REFERENCE]
+    by_digit = [np.split(order[labels[order] == digit], cuts) for digit in range(CLASSES)]
     names = tuple(str(digit) for digit in range(CLASSES))
-    return Array(images[places], labels[places], where="digits", class_names=names)
+    places = map(np.concatenate, zip(*by_digit, strict=True))
+    return {
+        part: Array(images[chosen], labels[chosen], where="digits", class_names=names)
+        for part, chosen in zip(("diffusion", "reference", "judge"), places, strict=True)
+    }

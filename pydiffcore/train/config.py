@@ -91,6 +91,7 @@ class Run(Section):
     log_every: Count = 50
     sample_every: Annotated[int, Field(ge=0)] = 0  # 0: at the end only
     samples: Annotated[int, Field(ge=1, le=1024)] = 64
+    sample_steps: Annotated[int, Field(ge=1, le=1000)] = 50  # of the preset's own sampler
     patience: Count = 20  # steps in a row whose gradients are not finite
 
 

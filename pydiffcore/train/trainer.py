@@ -73,8 +73,7 @@ def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Modul
     options.setdefault("channels", shape[0])
     if name == "refinenet":
         options.setdefault("levels", 0)  # NCSN v2: told no level, its output counts sigma·score
-    else:
-        options.setdefault("classes", max(classes, 1) if name == "unet" else classes)
+    options.setdefault("classes", max(classes, 1) if name == "unet" else classes)
     if name in ("ddpmpp", "ncsnpp", "adm", "edm2"):
         options.setdefault("size", shape[-1])
     if config.cell.learned_variance:
@@ -125,8 +124,7 @@ class Trainer:
                 "optimiser.precision is 'float16', which needs a CUDA device: "
                 "expected 'float32' or 'bfloat16'"
             )
-        labelled = config.data.labels and config.network_name != "refinenet"
-        self.shape, self.classes = tuple(shape), classes if labelled else 0
+        self.shape, self.classes = tuple(shape), classes if config.data.labels else 0
         device = self.ranks.device
         self.network = network_of(config, self.shape, self.classes).to(device)
         with torch.random.fork_rng(devices=[]):

@@ -36,6 +36,7 @@ CASES = {
     }),
     "refinenet": ("refinenet", {"levels": 4, "width": 6}),
     "refinenet, v2": ("refinenet", {"levels": 0, "width": 6}),
+    "refinenet, classes": ("refinenet", {"levels": 4, "classes": 3, "width": 6}),
     "mlp": ("mlp", {"features": 5, "classes": 3, "width": 16, "depth": 2}),
     "unet1d": ("unet1d", {"actions": 3, "observations": 4, "widths": (8, 16), "embedding": 8}),
     "unet1d, alone": ("unet1d", {"actions": 3, "widths": (8, 8, 16), "embedding": 8}),
@@ -59,9 +60,9 @@ def alive(name, **more):
         for parameter in network.parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(noise, alpha=0.1 if parameter.ndim else 1.0)
-        if hasattr(network, "label") and hasattr(network.label, "padding_idx"):
-            if network.label.padding_idx is not None:
-                network.label.weight[network.label.padding_idx] = 0
+        for table in network.modules():
+            if getattr(table, "padding_idx", None) is not None:
+                table.weight[table.padding_idx] = 0
     return network
 
 
@@ -78,8 +79,9 @@ def inputs(network, size=4):
     generator = torch.Generator().manual_seed(2)
     x = torch.randn(size, *shape(network), generator=generator)
     if "levels" in network.config:
-        return (x, torch.arange(float(size)) % 4)
-    c_noise = torch.rand(size, generator=generator)
+        c_noise = torch.arange(float(size)) % 4
+    else:
+        c_noise = torch.rand(size, generator=generator)
     if network.config.get("observations"):
         return x, c_noise, torch.randn(size, network.config["observations"], generator=generator)
     classes = network.config.get("classes", 0)

@@ -8,18 +8,21 @@ from pydiffcore.networks.refinenet import InstanceNormPlus
 
 def test_norm_is_of_the_formula():
     """Song & Ermon 2019, appendix A."""
-    norm = InstanceNormPlus(3, 4)
+    norm = InstanceNormPlus(3, (4, 2))
     torch.nn.init.normal_(norm.shift)
+    torch.nn.init.normal_(norm.label.weight)
     x, level = 9 * (torch.randn(5, 3, 8, 8) + torch.randn(5, 3, 1, 1)), torch.arange(5) % 4
-    y = norm(x, level)
-    gamma, alpha = norm.scales
+    label = torch.arange(5) % 3
+    y = norm(x, torch.stack([level, label]))
+    own = norm.label.weight.view(3, 3, 3)  # class, one of γ, α, β, channel
     for b in range(5):
         mu, s = x[b].mean((1, 2)), x[b].std((1, 2), correction=0)
         m, v = mu.mean(), mu.std(correction=0)
         i = level[b]
         for k in range(3):
-            among = alpha[i, k] * (mu[k] - m) / v + norm.shift[i, k]
-            expected = gamma[i, k] * (x[b, k] - mu[k]) / s[k] + among
+            gamma, alpha = norm.scales[:, i, k] + own[label[b], :2, k]
+            among = alpha * (mu[k] - m) / v + norm.shift[i, k] + own[label[b], 2, k]
+            expected = gamma * (x[b, k] - mu[k]) / s[k] + among
             torch.testing.assert_close(y[b, k], expected, rtol=1e-3, atol=1e-4)
 
 
