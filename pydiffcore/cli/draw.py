@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydiffcore.cli.source import Source, takes
@@ -134,18 +134,18 @@ def conditioned(drawing: Drawing, plan: Plan, source: Source) -> Denoiser:
     from pydiffcore.denoiser import Denoiser
     from pydiffcore.guidance import Guidance
 
-    own = source.model if isinstance(source.model, Denoiser) else None
-    prediction = own.prediction if own else recorded(plan)
-    condition: Mapping[str, Any] = own.condition if own else {}
-    guidance = own.guidance if own else None
+    own = source.model
+    if not isinstance(own, Denoiser):
+        own = Denoiser(source.network, recorded(plan))
     if drawing.classes is None:
         if drawing.guidance is not None:
             raise ValueError("--guidance needs classes: give --class")
-        return Denoiser(source.network, prediction, condition, guidance)
+        return own
     if not takes(source.network, "class_labels"):
         raise ValueError("--class was given, but the network takes no argument class_labels")
     labels = torch.tensor(drawing.classes, device=drawing.device)
+    guidance = own.guidance
     if drawing.guidance is not None:
         interval = drawing.interval or (0.0, float("inf"))
         guidance = Guidance(drawing.guidance, {"class_labels": None}, interval)
-    return Denoiser(source.network, prediction, {**condition, "class_labels": labels}, guidance)
+    return replace(own, condition={**own.condition, "class_labels": labels}, guidance=guidance)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,14 @@ from pydiffcore.cli.plan import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pydiffcore.cli.draw import Drawing
     from pydiffcore.cli.files import Frame
     from pydiffcore.cli.source import Source
     from pydiffcore.plan import Plan
     from pydiffcore.prediction import Prediction
+    from pydiffcore.train.ranks import Ranks
 
 __all__ = ["add_network", "add_parser", "seeds_of", "shape_of"]
 
@@ -36,12 +40,15 @@ def add_parser(commands: Any) -> None:
         "sample",
         help="draw from a checkpoint or from your own network",
         description="Draw one sample per seed. A file's metadata says how to draw it again: see "
-        "pydiffcore replay.",
+        "pydiffcore replay. On several GPUs or processes: torchrun --nproc-per-node=N -m "
+        "pydiffcore sample ...",
     )
     add_network(parser)
     add = parser.add_argument
     add("--seeds", default="0-15", metavar="LIST", help="such as 0-99 or 1,5,7-9; default 0-15")
-    add("--batch", type=int, metavar="N", help="samples per network call, default: all")
+    add(
+        "--batch", type=int, metavar="N", help="samples per network call, default: all of a process"
+    )
     add(
         "--class", dest="classes", metavar="LIST",
         help="classes, repeated over the seeds, or none; default: all in turn, where known",
@@ -82,16 +89,33 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw and write."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return _run(args, None)
+    from pydiffcore.train.ranks import started
+
+    with started(args.device) as ranks:
+        args.device = str(ranks.device)
+        return _run(args, ranks)
+
+
+def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     from pydiffcore.cli import files
     from pydiffcore.cli.draw import draw
+    from pydiffcore.cli.share import draw_shared
 
     source = opened(args)
     plan = loaded(args, args.plan) if args.plan else traced(args, prediction_of(args, source))
-    drawing = described(args, source, plan)
+    drawing = described(args, source, plan, 1 if ranks is None else ranks.count)
     frame = frame_of(args, drawing)
+    progress = shows_progress(args.progress)
     start = time.perf_counter()
-    samples = draw(drawing, plan, source, shows_progress(args.progress))
+    if ranks is None:
+        samples: Tensor | None = draw(drawing, plan, source, progress)
+    else:
+        samples = draw_shared(drawing, plan, source, progress, ranks)
     seconds = time.perf_counter() - start
+    if samples is None:
+        return 0
     written = files.save(args.out, samples, drawing, plan, frame)
     print(f"{plan.sampler} on {plan.levels}, {plan.nfe} network calls, plan {plan.hash[:16]}")
     print(f"{written}, {seconds:.2f} s")
@@ -118,12 +142,12 @@ def prediction_of(args: argparse.Namespace, source: Source) -> Prediction:
     return chosen_prediction(args, chosen_process(args))
 
 
-def described(args: argparse.Namespace, source: Source, plan: Plan) -> Drawing:
-    """Return the drawing that the arguments describe."""
+def described(args: argparse.Namespace, source: Source, plan: Plan, processes: int = 1) -> Drawing:
+    """Return the drawing that the arguments describe; without --batch a process has one batch."""
     from pydiffcore.cli.draw import Drawing, machine
 
     seeds = seeds_of(args.seeds)
-    batch = len(seeds) if args.batch is None else args.batch
+    batch = -(-len(seeds) // processes) if args.batch is None else args.batch
     if batch < 1:
         raise ValueError(f"--batch is {batch}, expected at least 1")
     interval = args.guidance_interval
