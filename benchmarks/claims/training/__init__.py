@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 """What training promises: the same bits after any interruption and on any number of ranks."""
 
-ORDER = ["killed", "ranks", "nonsense"]
+ORDER = ["presets", "killed", "ranks", "nonsense"]

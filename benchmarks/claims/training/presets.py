@@ -29,18 +29,19 @@ from pydiffcore.cli.measure import measure as measured
 from pydiffcore.evaluate import Yardstick, train_judge
 from pydiffcore.plan import Plan
 from pydiffcore.train import digits, load_model
+from pydiffcore.train.config import configured
 from pydiffcore.train.native import native_plan
 from pydiffcore.train.presets import PRESETS
 
-PICTURE = Path("docs/presets.png")
+FILES, PICTURE = Path("examples/digits"), Path("docs/presets.png")
 SAMPLES, NFE = 800, 35
-STEPS = {"ddpm": 250, "iddpm": 100, "ncsn": 40, "ncsnpp-ve": 100, "ddpmpp-vp": 250, "subvp": 250}
+STEPS = {"ddpm": 250, "iddpm": 100, "ncsnpp-ve": 100, "ddpmpp-vp": 250, "subvp": 250}
 SHOWN = 20  # digits of each sampler in the picture
 
 
 def plans(name: str) -> dict[str, Plan]:
     """Return the preset's own sampler and two others."""
-    cell, samplers = PRESETS[name], pydiffcore.samplers
+    cell, samplers = configured(FILES / f"{name}.toml").cell, pydiffcore.samplers
     levels = pydiffcore.levels.karras(NFE, 0.02, 20.0, 3.0)
     own = native_plan(cell, STEPS.get(name), bounds=(-1.0, 1.0))
     others = (samplers.dpmpp_2m, samplers.dpmpp_2m_sde)
@@ -52,7 +53,7 @@ def plans(name: str) -> dict[str, Plan]:
 def trained(name: str, folder: Path) -> float:
     """Train by the command and return its seconds."""
     began = time.monotonic()
-    words = ["train", f"examples/digits/{name}.toml", "--out", str(folder)]
+    words = ["train", str(FILES / f"{name}.toml"), "--out", str(folder)]
     subprocess.run([sys.executable, "-m", "pydiffcore", *words], check=True)
     return time.monotonic() - began
 
