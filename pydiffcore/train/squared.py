@@ -25,7 +25,7 @@ PLAIN = (Tensor, nn.Parameter)
 
 
 class _SquaredError(torch.autograd.Function):
-    """m [B], or where ``whole`` the mean of factor·m []; a factor of None is 1."""
+    """factor·m [B], or where ``whole`` its mean []; a factor of None is 1."""
 
     @staticmethod
     def forward(ctx: Any, F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> Tensor:
@@ -33,7 +33,8 @@ class _SquaredError(torch.autograd.Function):
         ctx.save_for_backward(F, target, factor)
         if _fits(F, target) and (factor is None or factor.dtype == torch.float32):
             given = None if factor is None else factor.contiguous()
-            return native.squared_error(F.contiguous(), target.contiguous(), given, whole=whole)
+            m = native.squared_error(F.contiguous(), target.contiguous(), given, whole=whole)
+            return m if whole or given is None else m * given
         return _by_torch(F, target, factor, whole)
 
     @staticmethod
@@ -42,8 +43,8 @@ class _SquaredError(torch.autograd.Function):
         g, n, each = grad, F.numel() // len(F), grad
         if ctx.whole and factor is None:
             n = F.numel()
-        elif ctx.whole:
-            each = (grad / len(F)).expand(len(F))  # with respect to factor·m
+        elif factor is not None:
+            each = (grad / len(F)).expand(len(F)) if ctx.whole else grad  # dL/d(factor·m)
             g = each * factor
         wanted = ctx.needs_input_grad
         of_output = of_target = of_factor = None
@@ -56,23 +57,8 @@ class _SquaredError(torch.autograd.Function):
         return of_output, of_target, of_factor, None
 
 
-def squared_error(output: Tensor, target: Tensor) -> Tensor:
-    """Return the mean of (output − target)² over the elements of each sample, [B].
-
-    Args:
-        output: of the network, [B, *] with B of at least 1.
-        target: of the same shape.
-
-    Raises:
-        TypeError: output or target is no tensor of floating-point numbers.
-        ValueError: the shapes differ.
-    """
-    _check(output, target)
-    return _of(output, target, None, False)
-
-
-def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
-    """Return the mean of factor_i (output_i − target_i)² over elements and batch, [].
+def squared_error(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
+    """Return factor_i times the mean of (output_i − target_i)² over the sample's elements, [B].
 
     Args:
         output: of the network, [B, *] with B of at least 1.
@@ -83,17 +69,24 @@ def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) 
         TypeError: output or target is no tensor of floating-point numbers, or factor no tensor.
         ValueError: the shapes differ, or factor is not [B].
     """
-    _check(output, target)
-    if factor is not None and not isinstance(factor, Tensor):
-        raise TypeError(f"factor is {type(factor).__name__}, expected a torch.Tensor or None")
-    if factor is not None and factor.shape != output.shape[:1]:
-        raise ValueError(
-            f"factor has shape {tuple(factor.shape)}, expected ({len(output)},), one per sample"
-        )
+    _check(output, target, factor)
+    return _of(output, target, factor, False)
+
+
+def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
+    """Return the mean of factor_i (output_i − target_i)² over elements and batch, [].
+
+    Args:
+        output, target, factor: of :func:`squared_error`.
+
+    Raises:
+        TypeError, ValueError: as :func:`squared_error`.
+    """
+    _check(output, target, factor)
     return _of(output, target, factor, True)
 
 
-def _check(output: Any, target: Any) -> None:
+def _check(output: Any, target: Any, factor: Any) -> None:
     for name, given in (("output", output), ("target", target)):
         if not isinstance(given, Tensor):
             raise TypeError(f"{name} is {type(given).__name__}, expected a torch.Tensor")
@@ -103,6 +96,12 @@ def _check(output: Any, target: Any) -> None:
         raise ValueError(
             f"output has shape {tuple(output.shape)}, expected that of target, "
             f"{tuple(target.shape)}, with at least one sample"
+        )
+    if factor is not None and not isinstance(factor, Tensor):
+        raise TypeError(f"factor is {type(factor).__name__}, expected a torch.Tensor or None")
+    if factor is not None and factor.shape != output.shape[:1]:
+        raise ValueError(
+            f"factor has shape {tuple(factor.shape)}, expected ({len(output)},), one per sample"
         )
 
 
@@ -118,7 +117,8 @@ def _by_torch(F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> 
     if factor is None and whole:
         return error.mean()
     m = error.reshape(len(error), -1).mean(1)
-    return (m if factor is None else m * factor).mean() if whole else m
+    m = m if factor is None else m * factor
+    return m.mean() if whole else m
 
 
 def _fits(F: Tensor, target: Tensor) -> bool:
