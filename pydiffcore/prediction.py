@@ -44,18 +44,18 @@ class Prediction:
 def _prediction(
     name: str, formula: Callable[[FloatArray], tuple[Any, Any, Any, Any]]
 ) -> Prediction:
+    def of(value: Any, sigma: FloatArray) -> FloatArray:
+        if type(value) is np.ndarray and value.dtype == np.float64 and value.shape == sigma.shape:
+            return value if value is not sigma else value.copy()
+        return np.broadcast_to(value, sigma.shape).astype(np.float64)
+
     def coefficients(sigma: ArrayLike) -> Coefficients:
         sigma = np.asarray(sigma, dtype=np.float64)
         if not np.all(np.isfinite(sigma) & (sigma >= 0.0)):
             raise ValueError(f"sigma must be finite and not negative, got {sigma!r}")
         with np.errstate(divide="ignore"):
             skip, out, scale, label = formula(sigma)
-        return (
-            np.broadcast_to(skip, sigma.shape).astype(np.float64),
-            np.broadcast_to(out, sigma.shape).astype(np.float64),
-            np.broadcast_to(scale, sigma.shape).astype(np.float64),
-            np.broadcast_to(label, sigma.shape).astype(np.float64),
-        )
+        return of(skip, sigma), of(out, sigma), of(scale, sigma), of(label, sigma)
 
     return Prediction(name, coefficients)
 

@@ -51,6 +51,7 @@ def outputs(rng):
             native.normal(out, seeds_of(rng, B), 3, 5)
             yield out
         yield from corrupted(rng, B, N)
+        yield from squared(rng, B, N)
         for K, M, clip, guided in ((1, 0, None, 0), (2, 1, (-0.5, 0.5), 1), (4, 2, None, 1),
                                    (6, 3, (-1, 1), 0)):  # fmt: skip
             yield from rows(rng, B, N, K, M, clip, guided)
@@ -67,6 +68,15 @@ def corrupted(rng, B, N):
         coefficients = rng.normal(size=(B, 4)).astype(np.float32)
         native.corrupt(images, coefficients, seeds_of(rng, B), input, target, purpose=2, stream=1)
         yield from (input, target)
+
+
+def squared(rng, B, N):
+    for dtype in native.SQUARED_DTYPES:
+        F, target = tensor(rng, (B, N), dtype), tensor(rng, (B, N), torch.float32)
+        factor = tensor(rng, (B,), torch.float32)
+        yield native.squared_error(F, target)
+        yield native.squared_error(F, target, factor, whole=True).view(1)
+        yield native.squared_gradient(F, target, factor)
 
 
 def rows(rng, B, N, K, M, clip, guided, channels=0):

@@ -108,6 +108,29 @@ int corrupt(uintptr_t images, int image_dtype, uintptr_t input, int input_dtype,
   return pdc_corrupt(&c);
 }
 
+// What a squared error is taken of: (F, dtype, target, samples, size).
+pdc_squared squared_of(const std::tuple<uintptr_t, int, uintptr_t, int64_t, int64_t>& of) {
+  const auto [F, dtype, target, samples, size] = of;
+  return {samples, size, dtype, reinterpret_cast<const void*>(F),
+          reinterpret_cast<const float*>(target)};
+}
+
+int squared_error(const std::tuple<uintptr_t, int, uintptr_t, int64_t, int64_t>& of,
+                  uintptr_t factor, uintptr_t means, uintptr_t loss) {
+  const pdc_squared s = squared_of(of);
+  py::gil_scoped_release release;
+  return pdc_squared_error(&s, reinterpret_cast<const float*>(factor),
+                           reinterpret_cast<float*>(means), reinterpret_cast<float*>(loss));
+}
+
+int squared_gradient(const std::tuple<uintptr_t, int, uintptr_t, int64_t, int64_t>& of,
+                     uintptr_t scale, bool per_sample, uintptr_t gradient) {
+  const pdc_squared s = squared_of(of);
+  py::gil_scoped_release release;
+  return pdc_squared_gradient(&s, reinterpret_cast<const float*>(scale), per_sample,
+                              reinterpret_cast<void*>(gradient));
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_core, module) {
@@ -119,5 +142,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("program", &program);
   module.def("normal", &normal);
   module.def("corrupt", &corrupt);
+  module.def("squared_error", &squared_error);
+  module.def("squared_gradient", &squared_gradient);
   define_cuda(module);
 }

@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "noise.inl"
 #include "segments.inl"
+#include "squared.inl"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -12,7 +13,8 @@ namespace PDC_TARGET {
 extern const Kernels kernels;
 #define PDC_NAME_OF(target) #target
 #define PDC_NAME(target) PDC_NAME_OF(target)
-const Kernels kernels = {PDC_NAME(PDC_TARGET), normal_kernel, row_kernel, corruption_kernel};
+const Kernels kernels = {PDC_NAME(PDC_TARGET), normal_kernel,  row_kernel,
+                         corruption_kernel,    squared_kernel, squared_gradient_kernel};
 
 }  // namespace PDC_TARGET
 }  // namespace pdc

@@ -59,12 +59,28 @@ struct CorruptionCall {
   float* target;
 };
 
-// Each works on tiles [begin, end). The row returns whether F held a value that is not finite.
+// Squared errors of samples in chunks of squared.h, with the sums of each chunk; or the gradient,
+// (F − target) times the sample's scale.
+struct SquaredCall {
+  int64_t size, chunks;  // of a sample
+  int dtype;             // of F and its gradient
+  const void* F;
+  const float* target;
+  double* sums;
+  const float* scale;
+  int64_t scale_stride;  // 0: one scale for all samples
+  void* gradient;
+};
+
+// Each works on tiles or chunks [begin, end). The row returns whether F held a value that is not
+// finite.
 struct Kernels {
   const char* name;
   void (*normal)(const NormalCall&, int64_t begin, int64_t end);
   bool (*row)(const RowCall&, int64_t begin, int64_t end);
   void (*corrupt)(const CorruptionCall&, int64_t begin, int64_t end);
+  void (*squared)(const SquaredCall&, int64_t begin, int64_t end);
+  void (*squared_gradient)(const SquaredCall&, int64_t begin, int64_t end);
 };
 
 Layout layout_of(int64_t samples, int64_t size);

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pydiffcore.ops.noise import AUGMENTATION, checked_seeds, reference_philox
+from pydiffcore.ops.noise import AUGMENTATION, reference_philox, seed_keys
 
 __all__ = ["ORDER", "uniforms"]
 
@@ -18,7 +18,7 @@ LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 def uniforms(seeds: Any, count: int, *, stream: int) -> NDArray[np.float64]:
     """Return numbers in (0, 1), [B, count]: (word + ½)·2⁻³² of each seed's words in their order."""
-    keys = np.array(checked_seeds(seeds), np.uint64)[:, None]
+    keys = seed_keys(seeds)[:, None]
     blocks = np.arange(-(-count // 4), dtype=np.uint64)[None]
     words = reference_philox((blocks, 0, stream, AUGMENTATION), (keys & LOW, keys >> HALF))
     flat = np.stack(words, axis=-1).reshape(len(keys), -1)[:, :count]

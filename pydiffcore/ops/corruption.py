@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore.ops import native
-from pydiffcore.ops.noise import TRAINING, checked_seeds, checked_word, normal
+from pydiffcore.ops.noise import TRAINING, checked_word, normal, seed_keys
+from pydiffcore.ops.uncompiled import uncompiled
 from pydiffcore.prediction import Prediction
 
 __all__ = ["corrupt"]
@@ -29,6 +30,7 @@ __all__ = ["corrupt"]
 IMAGE_DTYPES = (torch.uint8, torch.float32, torch.bfloat16, torch.float16)
 
 
+@uncompiled
 def corrupt(
     images: Tensor,
     sigma: Any,
@@ -66,7 +68,7 @@ def corrupt(
         )
     if dtype not in native.IO_DTYPES:
         raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
-    keys = np.array(checked_seeds(seeds), np.uint64)
+    keys = seed_keys(seeds)
     if len(keys) != len(images):
         raise ValueError(f"seeds has {len(keys)} entries, expected {len(images)}, one per sample")
     levels = _checked_sigma(sigma, len(images))

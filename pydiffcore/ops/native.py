@@ -13,9 +13,18 @@ from torch import Tensor
 
 from pydiffcore import _core
 from pydiffcore.ops import cuda
-from pydiffcore.ops.checks import array, check_tensor
+from pydiffcore.ops.checks import address, array, check_tensor
 
-__all__ = ["corrupt", "info", "normal", "picked", "target", "unsupported"]
+__all__ = [
+    "corrupt",
+    "info",
+    "normal",
+    "picked",
+    "squared_error",
+    "squared_gradient",
+    "target",
+    "unsupported",
+]
 
 MAX_REGISTERS = 8
 MAX_DRAWS = 8
@@ -28,6 +37,7 @@ DTYPES = {
     torch.uint8: 4,
 }
 STATE_DTYPES = (torch.float32, torch.float64)
+SQUARED_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 IO_DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -152,6 +162,51 @@ def corrupt(
         target()
         status = _core.corrupt(*pointers, N, columns, keys, purpose, stream)
     _done(status)
+
+
+def squared_error(
+    F: Tensor, target_: Tensor, factor: Tensor | None = None, *, whole: bool = False
+) -> Tensor:
+    """Return m, the mean of (F − target)² of each sample, [B], or where whole mean(factor·m), [].
+
+    F [B, *] is float32, bfloat16 or float16; target, of its shape, and factor [B] are float32.
+    """
+    about = _squared(F, target_)
+    if factor is not None:
+        check_tensor("factor", factor, (torch.float32,), 1)
+        if len(factor) != len(F):
+            raise ValueError(f"factor has shape {tuple(factor.shape)}, expected ({len(F)},)")
+    m = torch.empty(len(F))
+    loss = torch.empty(()) if whole else None
+    _done(_core.squared_error(about, address(factor), m.data_ptr(), address(loss)))
+    return m if loss is None else loss
+
+
+def squared_gradient(F: Tensor, target_: Tensor, scale: Tensor) -> Tensor:
+    """Return (F − target)·scale, of the dtype and shape of F, with scale float32 [B] or []."""
+    about = _squared(F, target_)
+    check_tensor("scale", scale, (torch.float32,), scale.ndim)
+    if scale.ndim > 1 or (scale.ndim and len(scale) != len(F)):
+        raise ValueError(f"scale has shape {tuple(scale.shape)}, expected ({len(F)},) or ()")
+    gradient = torch.empty(F.shape, dtype=F.dtype)
+    _done(_core.squared_gradient(about, scale.data_ptr(), scale.ndim == 1, gradient.data_ptr()))
+    return gradient
+
+
+def _squared(F: Tensor, target_: Tensor) -> tuple[int, int, int, int, int]:
+    """Return (F, dtype, target, samples, size) of operands on the CPU, checked."""
+    check_tensor("F", F, SQUARED_DTYPES, F.ndim)
+    check_tensor("target", target_, (torch.float32,), F.ndim)
+    if F.shape != target_.shape or F.numel() == 0:
+        raise ValueError(
+            f"F has shape {tuple(F.shape)}, expected that of target, {tuple(target_.shape)}, "
+            "with at least one element"
+        )
+    if F.is_cuda or target_.is_cuda:
+        raise ValueError("F or target is on a CUDA device, expected both on the CPU")
+    target()
+    samples = len(F)
+    return F.data_ptr(), DTYPES[F.dtype], target_.data_ptr(), samples, F.numel() // samples
 
 
 def _done(status: int) -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "checked_word",
     "normal",
     "reference_normal",
+    "seed_keys",
 ]
 
 INITIAL, SAMPLER, TRAINING, LEVEL, AUGMENTATION, BROWNIAN, HUTCHINSON = range(7)
@@ -68,7 +69,7 @@ def normal(
         TypeError, ValueError: an argument has a wrong type or value.
 
     """
-    keys = np.array(checked_seeds(seeds), np.uint64)
+    keys = seed_keys(seeds)
     sizes = torch.Size([operator.index(size) for size in shape])
     if any(size < 0 for size in sizes):
         raise ValueError(f"shape is {tuple(shape)}, expected sizes of at least 0")
@@ -104,6 +105,22 @@ def checked_seeds(seeds: Any) -> list[int]:
             raise ValueError(f"seeds holds {value}, expected integers in [0, 2^64)")
         checked.append(value)
     return checked
+
+
+def seed_keys(seeds: Any) -> NDArray[np.uint64]:
+    """Return the seeds as uint64 [B], checked as :func:`checked_seeds` does, ranges at once."""
+    if isinstance(seeds, range) and seeds and 0 <= min(seeds[0], seeds[-1]):
+        if max(seeds[0], seeds[-1]) < 2**64:
+            places = np.arange(len(seeds), dtype=np.uint64)
+            return places * np.uint64(seeds.step % 2**64) + np.uint64(seeds.start)
+    if isinstance(seeds, list | tuple | np.ndarray):
+        try:
+            found = np.array(seeds)
+        except (ValueError, OverflowError):
+            found = np.empty(())
+        if found.ndim == 1 and found.dtype.kind in "iu" and (found >= 0).all():
+            return found.astype(np.uint64)
+    return np.array(checked_seeds(seeds), np.uint64)
 
 
 def checked_word(name: str, value: Any) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pydiffcore.train.ema import ema_copy
 from pydiffcore.train.posthoc import exponent
 
-__all__ = ["Average", "Fixed", "HalfLife", "InversePower", "Power", "move"]
+__all__ = ["Average", "Fixed", "HalfLife", "InversePower", "Pairs", "Power", "move", "paired"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -122,15 +122,39 @@ class Power:
 Average = Fixed | HalfLife | InversePower | Power
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Pairs:
+    """Tensors of an average and of its network, found once: [averages], [weights], [buffers]."""
+
+    into: list[Tensor]
+    of: list[Tensor]
+    buffers: list[tuple[Tensor, Tensor]]
+
+    @torch.no_grad()
+    def move(self, beta: float) -> None:
+        """Move the average towards the network's weights, in place."""
+        weights = [
+            weight if weight.dtype == average.dtype else weight.to(average.dtype)
+            for weight, average in zip(self.of, self.into, strict=True)
+        ]
+        torch._foreach_lerp_(self.into, weights, 1 - beta)
+        for kept, latest in self.buffers:
+            kept.copy_(latest)
+
+
+def paired(average: nn.Module, network: nn.Module) -> Pairs:
+    """Return the tensors of an average and its network; of neither may one be replaced."""
+    into, of = (
+        [each.detach() for each in module.parameters() if each.is_floating_point()]
+        for module in (average, network)
+    )
+    buffers = list(zip(average.buffers(), network.buffers(), strict=True))
+    return Pairs(into, of, buffers)
+
+
 def move(average: nn.Module, network: nn.Module, beta: float) -> None:
     """Move an average towards the network's weights, in place; buffers are taken as they are."""
-    into: list[Tensor] = [each for each in average.parameters() if each.is_floating_point()]
-    of = [each.detach() for each in network.parameters() if each.is_floating_point()]
-    torch._foreach_lerp_(into, [each.to(to.dtype) for each, to in zip(of, into, strict=True)],
-                         1 - beta)  # fmt: skip
-    for kept, latest in zip(average.buffers(), network.buffers(), strict=True):
-        kept.copy_(latest)
+    paired(average, network).move(beta)
 
 
 def started(network: Network, kinds: dict[str, Average]) -> dict[str, Network]:

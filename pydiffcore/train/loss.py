@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pydiffcore.ops.corruption import corrupt
+from pydiffcore.ops.uncompiled import uncompiled
 from pydiffcore.prediction import Prediction
 from pydiffcore.train import laws
 from pydiffcore.train.frequencies import spectrum
@@ -116,9 +117,9 @@ def denoising_terms(
     given = factor(weight, prediction, sigma, output, target)
     if scales != 1:
         output, target = spectrum(output, scales), spectrum(target, scales)
-    m = squared_error(output, target)
-    if huber is not None:
-        m = pseudo_huber(m, huber)
+    if huber is None:
+        return squared_error(output, target, given)
+    m = pseudo_huber(squared_error(output, target), huber)
     return m if given is None else m * given
 
 
@@ -139,5 +140,9 @@ def factor(
     if weight is None:
         return None
     dtype = torch.promote_types(output.dtype, target.dtype)
-    given = on_output(weight, prediction, np.asarray(sigma, np.float64))
-    return torch.from_numpy(given).to(output.device, dtype)
+    return _on_output(weight, prediction, sigma).to(output.device, dtype)
+
+
+@uncompiled
+def _on_output(weight: Weight, prediction: Prediction, sigma: Any) -> Tensor:
+    return torch.from_numpy(on_output(weight, prediction, np.asarray(sigma, np.float64)))

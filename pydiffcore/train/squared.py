@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The squared error of a batch with its gradient.
 
-    forward    m_i = mean over the elements of (F_i − target_i)²
-    backward   dL/dF_i = g_i · 2/n · (F_i − target_i),    g_i = dL/dm_i
+    forward    m_i = mean over the elements of (F_i − target_i)²,    L = mean of factor_i m_i
+    backward   dL/dF_i = g_i · 2/n · (F_i − target_i),               g_i = dL/dm_i
 
-Autograd alone would keep the difference and go over the data three times on the way back: for the
-mean, the square and its factor.  Here the way back is one difference and one product with a number
-per sample, of nothing but F and the target, so that it has a gradient of its own too.
+Each way is one pass of a kernel over F and the target on the CPU.  A sample's sum has an order that
+depends on n alone, so that m_i has the same bits for any batch, number of threads and instruction
+set.  Nothing but F and the target is kept, and the way back has a gradient of its own.  Elsewhere
+(CUDA, float64, inside torch.compile, gradients of gradients) torch operations do the same.
 """
 
 from __future__ import annotations
@@ -14,56 +15,50 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from pydiffcore.ops import native
 
 __all__ = ["squared_error", "weighted_loss"]
 
+PLAIN = (Tensor, nn.Parameter)
+
 
 class _SquaredError(torch.autograd.Function):
-    """Mean square of output − target, per sample [B] or of the whole batch []."""
+    """factor·m [B], or where ``whole`` its mean []; a factor of None is 1."""
 
     @staticmethod
-    def forward(output: Tensor, target: Tensor, whole: bool) -> Tensor:
-        error = (output - target).square()
-        return error.mean() if whole else error.reshape(len(error), -1).mean(1)
+    def forward(ctx: Any, F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> Tensor:
+        ctx.whole = whole
+        ctx.save_for_backward(F, target, factor)
+        if _fits(F, target) and (factor is None or factor.dtype == torch.float32):
+            given = None if factor is None else factor.contiguous()
+            m = native.squared_error(F.contiguous(), target.contiguous(), given, whole=whole)
+            return m if whole or given is None else m * given
+        return _by_torch(F, target, factor, whole)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:
-        F, target, ctx.whole = inputs
-        ctx.save_for_backward(F, target)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        F, target = ctx.saved_tensors
-        size = F.numel() if ctx.whole else F[0].numel()
-        scale = 2 * (grad / size)
-        if not ctx.whole:
-            scale = scale.view(-1, *(1,) * (F.ndim - 1))
-        step = (F - target) * scale
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Any, None]:
+        F, target, factor = ctx.saved_tensors
+        g, n, each = grad, F.numel() // len(F), grad
+        if ctx.whole and factor is None:
+            n = F.numel()
+        elif factor is not None:
+            each = (grad / len(F)).expand(len(F)) if ctx.whole else grad  # dL/d(factor·m)
+            g = each * factor
         wanted = ctx.needs_input_grad
-        return (
-            step.to(F.dtype) if wanted[0] else None,
-            -step.to(target.dtype) if wanted[1] else None,
-            None,
-        )
+        of_output = of_target = of_factor = None
+        if wanted[0] or wanted[1]:
+            step = _gradient(F, target, 2 * (g / n))
+            of_output = step.to(F.dtype) if wanted[0] else None
+            of_target = -step.to(target.dtype) if wanted[1] else None
+        if wanted[2]:
+            of_factor = (each * squared_error(F, target)).to(factor.dtype)
+        return of_output, of_target, of_factor, None
 
 
-def squared_error(output: Tensor, target: Tensor) -> Tensor:
-    """Return the mean of (output − target)² over the elements of each sample, [B].
-
-    Args:
-        output: of the network, [B, *] with B of at least 1.
-        target: of the same shape.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    _check(output, target)
-    return _SquaredError.apply(output, target, False)
-
-
-def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
-    """Return the mean of factor_i (output_i − target_i)² over elements and batch, [].
+def squared_error(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
+    """Return factor_i times the mean of (output_i − target_i)² over the sample's elements, [B].
 
     Args:
         output: of the network, [B, *] with B of at least 1.
@@ -71,21 +66,71 @@ def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) 
         factor: one number per sample, [B], which may require a gradient; 1 where None.
 
     Raises:
+        TypeError: output or target is no tensor of floating-point numbers, or factor no tensor.
         ValueError: the shapes differ, or factor is not [B].
     """
-    _check(output, target)
-    if factor is None:
-        return _SquaredError.apply(output, target, True)
-    if factor.shape != output.shape[:1]:
-        raise ValueError(
-            f"factor has shape {tuple(factor.shape)}, expected ({len(output)},), one per sample"
-        )
-    return (_SquaredError.apply(output, target, False) * factor).mean()
+    _check(output, target, factor)
+    return _of(output, target, factor, False)
 
 
-def _check(output: Tensor, target: Tensor) -> None:
+def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
+    """Return the mean of factor_i (output_i − target_i)² over elements and batch, [].
+
+    Args:
+        output, target, factor: of :func:`squared_error`.
+
+    Raises:
+        TypeError, ValueError: as :func:`squared_error`.
+    """
+    _check(output, target, factor)
+    return _of(output, target, factor, True)
+
+
+def _check(output: Any, target: Any, factor: Any) -> None:
+    for name, given in (("output", output), ("target", target)):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"{name} is {type(given).__name__}, expected a torch.Tensor")
+        if not given.dtype.is_floating_point:
+            raise TypeError(f"{name} has dtype {given.dtype}, expected a floating-point dtype")
     if output.shape != target.shape or output.ndim < 1 or not len(output):
         raise ValueError(
             f"output has shape {tuple(output.shape)}, expected that of target, "
             f"{tuple(target.shape)}, with at least one sample"
         )
+    if factor is not None and not isinstance(factor, Tensor):
+        raise TypeError(f"factor is {type(factor).__name__}, expected a torch.Tensor or None")
+    if factor is not None and factor.shape != output.shape[:1]:
+        raise ValueError(
+            f"factor has shape {tuple(factor.shape)}, expected ({len(output)},), one per sample"
+        )
+
+
+def _of(F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> Tensor:
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return _by_torch(F, target, factor, whole)  # compilers fuse it, both ways
+    found: Tensor = _SquaredError.apply(F, target, factor, whole)
+    return found
+
+
+def _by_torch(F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> Tensor:
+    error = (F - target).square()
+    if factor is None and whole:
+        return error.mean()
+    m = error.reshape(len(error), -1).mean(1)
+    m = m if factor is None else m * factor
+    return m.mean() if whole else m
+
+
+def _fits(F: Tensor, target: Tensor) -> bool:
+    """Whether the kernels take these: memory of this processor, a float32 target."""
+    if type(F) not in PLAIN or type(target) not in PLAIN or not F.numel():
+        return False
+    known = F.dtype in native.SQUARED_DTYPES and target.dtype == torch.float32
+    return known and F.device.type == "cpu" and target.device.type == "cpu"
+
+
+def _gradient(F: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+    """Return (F − target)·scale with scale [B] or []; with a graph where one is made."""
+    if torch.is_grad_enabled() or not _fits(F, target) or scale.dtype != torch.float32:
+        return (F - target) * (scale.view(-1, *(1,) * (F.ndim - 1)) if scale.ndim else scale)
+    return native.squared_gradient(F.contiguous(), target.contiguous(), scale.contiguous())

@@ -162,6 +162,11 @@ def _restore(found: dict[str, Tensor], meta: dict[str, Any], trainer: Trainer) -
     }
     groups = trainer.optimiser.state_dict()["param_groups"]
     trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    for parameter, held in trainer.optimiser.state.items():
+        for name, moment in held.items():
+            if isinstance(moment, Tensor) and moment.shape == parameter.shape:
+                # A fused optimiser goes over memory: in the order of the weight's, not of the file.
+                held[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
     if trainer.scaler.is_enabled() and meta["scaler"]:
         trainer.scaler.load_state_dict(meta["scaler"])
     trainer.step, trainer.skipped = int(meta["step"]), int(meta["skipped"])

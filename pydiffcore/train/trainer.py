@@ -9,7 +9,7 @@ for each part of a batch, and is the same after an interruption, but not on anot
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,12 +24,14 @@ from torch.nn.parallel import DistributedDataParallel
 from pydiffcore.data.augment import Augmentation, dropped, mirrored
 from pydiffcore.data.loader import Batch
 from pydiffcore.networks import NETWORKS, Uncertainty
-from pydiffcore.train.average import move, started
+from pydiffcore.train.average import paired, started
 from pydiffcore.train.bands import Bands
 from pydiffcore.train.config import Config
+from pydiffcore.train.gradients import clipped
 from pydiffcore.train.loss import denoising_terms
 from pydiffcore.train.ranks import Ranks
 from pydiffcore.train.resampler import Resampler
+from pydiffcore.train.seeded import seeded
 from pydiffcore.train.uncertainty import uncertainty_terms, variance_terms
 from pydiffcore.train.variational import hybrid_terms, vlb_terms
 
@@ -70,7 +72,7 @@ def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Modul
 
     """
     name, options = config.network_name, dict(config.network.options)
-    options.setdefault("channels", shape[0])
+    options.setdefault("features" if name == "mlp" else "channels", shape[0])
     if name == "refinenet":
         options.setdefault("levels", 0)  # NCSN v2: told no level, its output counts sigma·score
     options.setdefault("classes", max(classes, 1) if name == "unet" else classes)
@@ -132,10 +134,11 @@ class Trainer:
             learns = self.cell.loss == "uncertainty"
             self.head = Uncertainty().to(device) if learns else None
         self.averages = started(self.network, config.kinds)
-        parts, parameters = config.optimiser, self._parameters()
+        self._pairs = {name: paired(each, self.network) for name, each in self.averages.items()}
+        self._kinds, parts, self._parameters = config.kinds, config.optimiser, self._learned()
         self.optimiser = torch.optim.AdamW(
-            parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
-            weight_decay=parts.weight_decay,
+            self._parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
+            weight_decay=parts.weight_decay, fused=device.type in ("cpu", "cuda"),
         )  # fmt: skip
         half = parts.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half and device.type == "cuda")
@@ -149,7 +152,7 @@ class Trainer:
             )
         self._augmentation = Augmentation(p=config.data.augment)
 
-    def _parameters(self) -> list[nn.Parameter]:
+    def _learned(self) -> list[nn.Parameter]:
         head = [] if self.head is None else list(self.head.parameters())
         return [each for each in [*self.network.parameters(), *head] if each.requires_grad]
 
@@ -164,7 +167,8 @@ class Trainer:
         rate = parts.rate.at(self.step, config.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
         loss, sums, counts = self._backward(batch)
         norm = self._norm()
@@ -190,9 +194,9 @@ class Trainer:
             keep: Callable[[], None] | None = getattr(each, "normalise_weights", None)
             if keep is not None:
                 keep()
-        for name, kind in config.kinds.items():
+        for name, kind in self._kinds.items():
             beta = kind.beta(self.step - self.skipped + 1, config.optimiser.batch)
-            move(self.averages[name], self.network, beta)
+            self._pairs[name].move(beta)
 
     def _backward(self, batch: Batch) -> tuple[float, Any, Any]:
         """Accumulate the gradients of the mean loss; return it, and its sums by level."""
@@ -203,7 +207,7 @@ class Trainer:
             last = k == parts - 1 or not isinstance(self._model, DistributedDataParallel)
             with nullcontext() if last else self._model.no_sync():  # type: ignore[operator]
                 sigma, terms = self._terms(batch, low, high)
-                self.scaler.scale(terms.sum() / size).backward()
+                self._descend(terms, size)
             seen.append((sigma, terms.detach()))
         sigma, terms = np.concatenate([s for s, _ in seen]), torch.cat([t for _, t in seen])
         if self.head is not None and self.ranks.count > 1:
@@ -211,15 +215,26 @@ class Trainer:
                 assert parameter.grad is not None
                 parameter.grad = self.ranks.mean(parameter.grad).to(parameter.dtype)
         sums, counts = BANDS.sums(sigma, terms)
-        whole = np.concatenate([[float(terms.double().mean())], sums, counts])
-        mean = self.ranks.mean(torch.from_numpy(whole).to(self.ranks.device)).cpu().numpy()
+        loss = float(terms.double().mean())
+        if self.ranks.count == 1:
+            return loss, sums, counts.astype(np.float64)
+        whole = torch.from_numpy(np.concatenate([[loss], sums, counts]))
+        mean = self.ranks.mean(whole.to(self.ranks.device)).cpu().numpy()
         bands = len(sums)
         return float(mean[0]), *(mean[1:].reshape(2, bands) * self.ranks.count)
+
+    def _descend(self, terms: Tensor, size: int) -> None:
+        """Add the gradients of sum(terms)/size."""
+        if self.scaler.is_enabled():
+            self.scaler.scale(terms.sum() / size).backward()
+        else:
+            torch.autograd.backward(terms, torch.full_like(terms, 1 / size))
 
     def _terms(self, batch: Batch, low: int, high: int) -> tuple[NDArray[np.float64], Tensor]:
         """Return levels and losses of a part of this rank's samples."""
         config, numbers = self.config, batch.numbers[low:high]
-        seeds = [(config.run.seed << 40) + number for number in numbers]
+        base = config.run.seed << 40
+        seeds = range(base + numbers.start, base + numbers.stop)
         first = numbers[0] - (batch.position - config.optimiser.batch)
         of = (first, config.optimiser.batch)
         images, condition = self._inputs(batch, low, high, seeds)
@@ -231,10 +246,8 @@ class Trainer:
             sigma, importance = draw.sigma, torch.from_numpy(draw.importance)
         dtype = PRECISIONS.get(config.optimiser.precision)
         device = self.ranks.device
-        with torch.random.fork_rng(devices=[]), torch.autocast(
-            device.type, dtype, enabled=dtype is not None
-        ):  # fmt: skip
-            torch.manual_seed(seeds[0])  # the network's own dropout
+        precision = nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+        with seeded(seeds[0], device), precision:  # the network's own dropout
             terms = self._loss(images, sigma, seeds, condition)
         if self.resampler is not None:
             self._remember(draw.index, terms)
@@ -242,7 +255,7 @@ class Trainer:
         return sigma, terms.float()
 
     def _inputs(
-        self, batch: Batch, low: int, high: int, seeds: list[int]
+        self, batch: Batch, low: int, high: int, seeds: Sequence[int]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return images and condition on the device, flipped, transformed, labels dropped."""
         data, device = self.config.data, self.ranks.device
@@ -258,7 +271,7 @@ class Trainer:
         return images, condition
 
     def _loss(
-        self, images: Tensor, sigma: Any, seeds: list[int], condition: dict[str, Tensor]
+        self, images: Tensor, sigma: Any, seeds: Sequence[int], condition: dict[str, Tensor]
     ) -> Tensor:
         """Return the cell's loss of each sample, [b]."""
         cell, extra = self.cell, {"uncertainty": (self.head,)}
@@ -281,5 +294,4 @@ class Trainer:
     def _norm(self) -> float:
         """Return the norm of all gradients, clipped where that is asked for."""
         self.scaler.unscale_(self.optimiser) if self.scaler.is_enabled() else None
-        limit = self.config.optimiser.clip
-        return float(nn.utils.clip_grad_norm_(self._parameters(), limit or math.inf))
+        return clipped(self._parameters, self.config.optimiser.clip)

@@ -174,3 +174,29 @@ def test_native_refuses_what_it_cannot_fill():
         native.normal(torch.empty(4, 8).T, np.zeros(8, np.uint64), 0, 0)
     with pytest.raises(ValueError, match="seeds has shape"):
         native.normal(torch.empty(4, 8), np.zeros(3, np.uint64), 0, 0)
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [range(5), range(2**63 - 2, 2**63 + 3), range(9, -1, -3), range(0), [], [3, 2**64 - 1, 0],
+     [True, 4], np.array([1, 2], np.int32), np.array([2**64 - 1], np.uint64), torch.arange(3),
+     (np.int64(4), 7), {5: None}],
+)  # fmt: skip
+def test_keys_are_the_checked_seeds(seeds):
+    keys = noise.seed_keys(seeds)
+    assert keys.dtype == np.uint64
+    assert keys.tolist() == noise.checked_seeds(seeds)
+
+
+@pytest.mark.parametrize(
+    "seeds",
+    [range(-1, 4), range(2**64 - 1, 2**64 + 1), range(3, -3, -2), [1, -1], [2**64], [1.0], "12",
+     [[1, 2], [3]], [[1, 2]], np.array([1.5]), np.array([-1]), np.array([[1]]), 3],
+)  # fmt: skip
+def test_keys_refuse_what_checked_seeds_refuses(seeds):
+    refused = []
+    for check in (noise.seed_keys, noise.checked_seeds):
+        with pytest.raises((TypeError, ValueError)) as info:
+            check(seeds)
+        refused.append((info.type, str(info.value)))
+    assert refused[0] == refused[1]

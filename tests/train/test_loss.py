@@ -7,7 +7,7 @@ from scipy import stats
 from pydiffcore.ops.corruption import corrupt
 from pydiffcore.prediction import edm, eps
 from pydiffcore.process import vp
-from pydiffcore.train import denoising_loss, lognormal_levels
+from pydiffcore.train import denoising_loss, laws, lognormal_levels, weights
 
 PREDICTIONS = [edm(0.5), eps(vp())]
 
@@ -89,3 +89,33 @@ def test_levels_depend_on_seeds_and_stream_alone():
 def test_wrong_deviation_is_named():
     with pytest.raises(ValueError, match="std is 0"):
         lognormal_levels([1], std=0)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler's own look
+def test_a_compiled_step_keeps_its_graphs_when_seeds_change():
+    """Levels, noise and weights are made between the graphs: new seeds compile nothing."""
+    layer, law = torch.nn.Conv2d(1, 1, 3, padding=1), laws.lognormal()
+    images = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
+    graphs = []
+
+    def step(images, seeds):
+        return denoising_loss(
+            lambda x, c: layer(x), images, law.sample(seeds), edm(), seeds=seeds,
+            weight=weights.min_snr(),
+        )  # fmt: skip
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(step, backend=backend)
+    for first in (0, 4, 8):
+        seeds = range(first, first + 4)
+        torch.testing.assert_close(compiled(images, seeds), step(images, seeds))
+        found, wanted = (torch.autograd.grad(f(images, seeds), layer.weight)[0]
+                         for f in (compiled, step))  # fmt: skip
+        torch.testing.assert_close(found, wanted)
+        if first == 0:
+            before = len(graphs)
+    assert len(graphs) == before > 0

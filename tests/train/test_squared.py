@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The squared error and its gradient against autograd's own, to the bit."""
+"""The squared error and its gradient: autograd's bits on the way back, sums of a fixed order."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,17 +21,75 @@ def batch(shape=(6, 3, 5, 7), dtype=torch.float32, weighted=True):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("shape", [(1, 1), (6, 3, 5, 7), (5, 33), (4,), (3, 1001)])
-def test_same_bits_as_autograd(shape, dtype, weighted):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(1, 1), (6, 3, 5, 7), (5, 33), (4,), (3, 1001), (2, 5000)])
+def test_gradients_have_the_bits_of_autograd(shape, dtype, weighted):
     output, target, factor = batch(shape, dtype, weighted)
     losses = [f(output, target, factor) for f in (weighted_loss, plain)]
     grads = [torch.autograd.grad(3 * loss, output)[0] for loss in losses]
     assert losses[0].dtype == losses[1].dtype
-    assert torch.equal(*losses)
+    torch.testing.assert_close(*losses, rtol=1e-6, atol=0)
     assert grads[0].dtype == dtype
     assert torch.equal(*grads)
     assert grads[0].abs().max() > 0
+
+
+def halves(lanes):
+    while len(lanes) > 1:
+        lanes = lanes[: len(lanes) // 2] + lanes[len(lanes) // 2 :]
+    return lanes[0]
+
+
+def in_order(values, dtype, lanes=32):
+    """Add lane by lane, then by halves."""
+    padded = np.zeros(-(-len(values) // lanes) * lanes, dtype)
+    padded[: len(values)] = values
+    total = np.zeros(lanes, dtype)
+    for row in padded.reshape(-1, lanes):
+        total = total + row
+    return halves(total)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [1, 2, 3, 16, 17, 31, 32, 33, 70, 1023, 1024, 1025, 40000])
+def test_sums_have_the_order_that_is_written_down(size, dtype):
+    output, target, factor = batch((3, size), dtype)
+    squares = (output.detach().float() - target).square().numpy()
+    chunks = [[in_order(x[k : k + 1024], np.float32) for k in range(0, size, 1024)]
+              for x in squares]  # fmt: skip
+    means = np.array([in_order(sums, np.float64) / size for sums in chunks])
+    m = squared_error(output, target)
+    np.testing.assert_array_equal(m.detach().numpy(), means.astype(np.float32))
+    loss = in_order(means * factor.double().numpy(), np.float64) / 3
+    assert weighted_loss(output, target, factor).item() == np.float32(loss)
+    assert weighted_loss(output, target).item() == np.float32(in_order(means, np.float64) / 3)
+
+
+def test_a_sample_has_the_same_bits_in_any_batch_and_on_any_number_of_threads():
+    output, target, _ = batch((40, 3, 33, 33))
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(squared_error(output, target).detach())
+    finally:
+        torch.set_num_threads(threads)
+    alone = [
+        squared_error(o, t).detach() for o, t in zip(output.split(7), target.split(7), strict=True)
+    ]
+    for other in (*results[1:], torch.cat(alone)):
+        assert torch.equal(results[0], other)
+
+
+def test_what_is_not_finite_stays_so():
+    output, target, _ = batch((4, 50))
+    values = output.detach().clone()
+    values[1, 3], values[2, 49] = float("inf"), float("nan")
+    m = squared_error(values, target)
+    assert m.isfinite().tolist() == [True, False, False, True]
+    assert m[1].isinf()
+    assert m[2].isnan()
 
 
 def test_two_calls_and_two_backwards_give_the_same_bits():
@@ -57,6 +116,27 @@ def test_nothing_but_output_and_target_is_kept():
     assert sorted(t.data_ptr() for t in kept) == sorted(t.data_ptr() for t in (output, target))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_function_transforms(weighted):
+    output, target, factor = batch((6, 7), weighted=weighted)
+    output = output.detach()
+    wanted = torch.func.grad(plain)(output, target, factor)
+    torch.testing.assert_close(torch.func.grad(weighted_loss)(output, target, factor), wanted)
+    each = torch.func.vmap(squared_error)(output[:, None], target[:, None])
+    torch.testing.assert_close(each[:, 0], squared_error(output, target))
+
+
+def test_a_learned_factor_with_a_graph_of_its_gradient():
+    output, target, factor = batch()
+    factor.requires_grad_()
+    found, wanted = (
+        torch.autograd.grad(f(output, target, factor), (output, factor), create_graph=True)
+        for f in (weighted_loss, plain)
+    )
+    torch.testing.assert_close(found, wanted)
+    assert all(each.requires_grad for each in found)
+
+
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_compiled(backend):
@@ -80,7 +160,7 @@ def test_strides_do_not_matter():
     output, target, factor = batch((6, 4, 4))
     turned = output.detach().transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()
     losses = [weighted_loss(x, target, factor) for x in (output, turned)]
-    torch.testing.assert_close(*losses)
+    assert torch.equal(*losses)
     for loss, x in zip(losses, (output, turned), strict=True):
         loss.backward()
         assert x.grad.shape == x.shape
@@ -95,3 +175,9 @@ def test_what_is_wrong_is_named():
         weighted_loss(output, target, factor[:5])
     with pytest.raises(ValueError, match="at least one sample"):
         squared_error(output[:0], target[:0])
+    with pytest.raises(TypeError, match="output is list"):
+        squared_error([1.0], target)
+    with pytest.raises(TypeError, match=r"target has dtype torch\.uint8"):
+        squared_error(output, target.byte())
+    with pytest.raises(TypeError, match="factor is float"):
+        weighted_loss(output, target, 2.0)

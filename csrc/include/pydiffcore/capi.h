@@ -106,6 +106,22 @@ struct pdc_corruption {
 };
 PDC_API int pdc_corrupt(const struct pdc_corruption* corruption);
 
+/* The mean of (F - target)^2 of each sample, added up in an order that depends on `size` alone.
+ * dtype, of F and its gradient: float32, bfloat16 or float16; target is float32. */
+struct pdc_squared {
+  int64_t samples, size;
+  int32_t dtype;
+  const void* F;
+  const float* target;
+};
+/* means[samples] = m. loss, where not NULL: the mean over samples of factor m, factor[samples] or
+ * 1 where NULL. */
+PDC_API int pdc_squared_error(const struct pdc_squared* squared, const float* factor, float* means,
+                              float* loss);
+/* gradient = (F - target) scale, of F's type; scale[samples], or one scale for all of them. */
+PDC_API int pdc_squared_gradient(const struct pdc_squared* squared, const float* scale,
+                                 int32_t scale_per_sample, void* gradient);
+
 #ifdef __cplusplus
 }
 #endif

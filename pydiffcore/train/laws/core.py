@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from pydiffcore.ops.noise import LEVEL, checked_seeds, normal
+from pydiffcore.ops.noise import LEVEL, normal, seed_keys
+from pydiffcore.ops.uncompiled import uncompiled
 
 __all__ = ["Law", "shifted", "stratified"]
 
@@ -47,6 +48,7 @@ class Law:
     density: Callable[[ArrayLike], Any] = field(compare=False, repr=False)
     levels: FloatArray | None = field(default=None, compare=False, repr=False)
 
+    @uncompiled
     def sample(
         self, seeds: Any, stream: int = 0, *, of: tuple[int, int] | None = None
     ) -> FloatArray:
@@ -66,7 +68,7 @@ class Law:
 
 def stratified(seeds: Any, stream: int = 0, *, of: tuple[int, int] | None = None) -> FloatArray:
     """Return (i + U_i)/B of the samples i that the seeds belong to, float64 [k]; see Law.sample."""
-    keys = checked_seeds(seeds)
+    keys = seed_keys(seeds)
     first, total = _part(of, len(keys))
     z = normal(keys, (), purpose=LEVEL, stream=stream).double()
     uniform = torch.special.ndtr(z).clamp(1e-6, 1 - 1e-6)
