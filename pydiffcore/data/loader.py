@@ -34,7 +34,7 @@ class Batch:
     """A rank's part of a global batch.
 
     Attributes:
-        images: uint8 [B, C, H, W].
+        images: uint8 [B, C, H, W]; or clean data of any shape [B, *], in floating point.
         labels: int64 [B], or None.
         numbers: of the samples since the beginning of the training: what their seeds derive from.
         position: of the loader after this batch: where to go on.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A residual multilayer perceptron for vectors.
 
-    F = MLP(x, c_noise, class_labels)        x and F [B, D]
+    F = MLP(x, c_noise, class_labels)        x and F [B, D]; F and v [B, 2D] with learned_variance
 
     h ← h + W silu(V ((1 + a) norm(h) + b)),  (a, b) = U e
 
@@ -53,8 +53,10 @@ class MLP(nn.Module):
         classes: number of classes, 0 for none; the label ``classes`` stands for "no class".
         width: of the hidden layers, at least 2.
         depth: number of residual blocks.
-        bandwidth: standard deviation of the Fourier features' frequencies.
+        bandwidth: standard deviation of the Fourier features' frequencies, about 1 over that of
+            c_noise: far above, neighbouring levels have nothing in common.
         dropout: inside the blocks, in training only.
+        learned_variance: leave 2D numbers, F and then a variance's interpolation.
         checkpointing: recompute the blocks in the backward pass.
 
     Raises:
@@ -69,6 +71,7 @@ class MLP(nn.Module):
         depth: int = 4,
         bandwidth: float = 1.0,
         dropout: float = 0.0,
+        learned_variance: bool = False,
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -77,7 +80,8 @@ class MLP(nn.Module):
         checks.at_least(2, width=width)  # layer norm of one number is 0
         self.config: dict[str, Any] = {
             "features": features, "classes": classes, "width": width, "depth": depth,
-            "bandwidth": bandwidth, "dropout": dropout, "checkpointing": checkpointing,
+            "bandwidth": bandwidth, "dropout": dropout, "learned_variance": learned_variance,
+            "checkpointing": checkpointing,
         }  # fmt: skip
         self.fourier = Fourier(2 * FREQUENCIES, bandwidth)
         self.number = nn.Linear(2 * FREQUENCIES, width)
@@ -87,7 +91,7 @@ class MLP(nn.Module):
         self.enter = nn.Linear(features, width)
         self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
-        self.leave = zeroed(nn.Linear(width, features))
+        self.leave = zeroed(nn.Linear(width, 2 * features if learned_variance else features))
 
     def embed(self, c_noise: Tensor, class_labels: Tensor) -> Tensor:
         """Return the embedding [B, width] of a number and a class per vector."""
@@ -97,7 +101,7 @@ class MLP(nn.Module):
         return functional.silu(self.mix(functional.silu(e)))
 
     def forward(self, x: Tensor, c_noise: Tensor, class_labels: Tensor | None = None) -> Tensor:
-        """Return F [B, D].
+        """Return F [B, D], with v behind it [B, 2D] where the variance is learned.
 
         Args:
             x: vectors [B, D].

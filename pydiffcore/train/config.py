@@ -142,12 +142,14 @@ class Config(Section):
             raise ValueError(f"network.options has {unknown}, which {name} does not: {taken}")
         if cell.learned_variance and "learned_variance" not in taken:
             raise ValueError(f"network.name is {name!r}, which cannot learn a variance for "
-                             f"preset {self.preset!r}; expected adm or dit")  # fmt: skip
+                             f"preset {self.preset!r}; expected adm, dit or mlp")  # fmt: skip
         if parts.batch % parts.accumulate:
             raise ValueError(
                 f"optimiser.accumulate is {parts.accumulate}, expected a divisor of "
                 f"optimiser.batch, {parts.batch}"
             )
+        if self.data.mirror and name in ("mlp", "unet1d"):
+            raise ValueError(f"data.mirror is true, but {name} takes no images; expected false")
         if self.data.augment and name not in ("ddpmpp", "ncsnpp"):
             raise ValueError(f"data.augment is {self.data.augment}, but {name} is not told of "
                              "augmentation; expected network.name ddpmpp or ncsnpp")  # fmt: skip

@@ -23,19 +23,20 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pydiffcore.data.augment import Augmentation, dropped, mirrored
 from pydiffcore.data.loader import Batch
-from pydiffcore.networks import NETWORKS, Uncertainty
+from pydiffcore.networks import Uncertainty
 from pydiffcore.train.average import paired, started
 from pydiffcore.train.bands import Bands
 from pydiffcore.train.config import Config
 from pydiffcore.train.gradients import clipped
 from pydiffcore.train.loss import denoising_terms
+from pydiffcore.train.network import network_of
 from pydiffcore.train.ranks import Ranks
 from pydiffcore.train.resampler import Resampler
 from pydiffcore.train.seeded import seeded
 from pydiffcore.train.uncertainty import uncertainty_terms, variance_terms
 from pydiffcore.train.variational import hybrid_terms, vlb_terms
 
-__all__ = ["Report", "Trainer", "network_of"]
+__all__ = ["Report", "Trainer"]
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 BANDS = Bands()
@@ -64,44 +65,18 @@ class Report:
     counts: NDArray[np.float64]
 
 
-def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Return the network of a configuration for images [C, H, W], its weights of the run's seed.
-
-    Raises:
-        ValueError: the options do not fit the network or the images.
-
-    """
-    name, options = config.network_name, dict(config.network.options)
-    options.setdefault("features" if name == "mlp" else "channels", shape[0])
-    if name == "refinenet":
-        options.setdefault("levels", 0)  # NCSN v2: told no level, its output counts sigma·score
-    options.setdefault("classes", max(classes, 1) if name == "unet" else classes)
-    if name in ("ddpmpp", "ncsnpp", "adm", "edm2"):
-        options.setdefault("size", shape[-1])
-    if config.cell.learned_variance:
-        options["learned_variance"] = True
-    if config.data.augment:
-        options["augmentation"] = 9
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.run.seed)
-        try:
-            return NETWORKS[name](**options)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"network.options of {name}: {error}") from None
-
-
 class Trainer:
     """Everything that changes while training: the one mutable state.
 
     Args:
         config: what to do.
-        shape: (C, H, W) of an image.
+        shape: of a sample: (C, H, W) of an image, (D,) of a vector, (T, A) of a sequence.
         classes: of the data, 0 without labels.
         ranks: this process among all.
         images: how many there are; a checkpoint of another number is refused.
 
     Raises:
-        ValueError: the network does not fit the images, or the configuration the ranks.
+        ValueError: the network does not fit the samples, or the configuration the ranks.
 
     """
 
@@ -126,7 +101,8 @@ class Trainer:
                 "optimiser.precision is 'float16', which needs a CUDA device: "
                 "expected 'float32' or 'bfloat16'"
             )
-        self.shape, self.classes = tuple(shape), classes if config.data.labels else 0
+        labelled = config.data.labels and config.network_name != "unet1d"
+        self.shape, self.classes = tuple(shape), classes if labelled else 0
         device = self.ranks.device
         self.network = network_of(config, self.shape, self.classes).to(device)
         with torch.random.fork_rng(devices=[]):

@@ -38,6 +38,7 @@ CASES = {
     "refinenet, v2": ("refinenet", {"levels": 0, "width": 6}),
     "refinenet, classes": ("refinenet", {"levels": 4, "classes": 3, "width": 6}),
     "mlp": ("mlp", {"features": 5, "classes": 3, "width": 16, "depth": 2}),
+    "mlp, variance": ("mlp", {"features": 5, "width": 16, "depth": 1, "learned_variance": True}),
     "unet1d": ("unet1d", {"actions": 3, "observations": 4, "widths": (8, 16), "embedding": 8}),
     "unet1d, alone": ("unet1d", {"actions": 3, "widths": (8, 8, 16), "embedding": 8}),
 }  # fmt: skip

@@ -60,5 +60,8 @@ def test_losses_exist():
 
 
 def test_code_runs(capsys):
-    exec(re.search(r"```python\n(.*?)```", PAGE, re.S)[1], {})
-    assert "torch.Size([8])" in capsys.readouterr().out
+    for code in re.findall(r"```python\n(.*?)```", PAGE, re.S):
+        exec(code, {})
+    vectors, cell = capsys.readouterr().out.splitlines()
+    assert vectors == "10 2"
+    assert cell.endswith("torch.Size([8])")

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training promises: the same bits after any interruption and on any number of ranks."""
+"""What training promises: the data's score; the same bits after interruptions and on any ranks."""
 
-ORDER = ["presets", "killed", "ranks", "nonsense"]
+ORDER = ["presets", "scores", "killed", "ranks", "nonsense"]
