@@ -271,6 +271,37 @@ def ve() -> Prediction:
     return _prediction("ve()", lambda sigma: (1.0, sigma, 1.0, np.log(0.5 * sigma)))
 
 
+def ncsn(n: int = 232, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Prediction:
+    """F is sigma times the score, and the network is told the index of the level: NCSN.
+
+    c_skip = 1, c_out = sigma, c_in = 1,
+    c_noise = round((n - 1) ln(sigma_max / sigma) / ln(sigma_max / sigma_min)) in 0 .. n-1: the
+    nearest of n geometric levels, counted from the highest.
+
+    Args:
+        n: number of levels.
+        sigma_min, sigma_max: lowest and highest of them.
+
+    Raises:
+        ValueError: n < 2, or unless 0 < sigma_min < sigma_max.
+
+    Source: Song & Ermon 2019 (arXiv 1907.05600), section 4 and appendix A, whose network returns
+    the score itself; times sigma, as here, 2020 (arXiv 2006.09011), section 3.3.
+
+    """
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 2:
+        raise ValueError(f"n must be a whole number of at least 2, got {n!r}")
+    low, high = positive("sigma_min", sigma_min), positive("sigma_max", sigma_max)
+    if not low < high:
+        raise ValueError(f"sigma_min must be below sigma_max, got {low!r} and {high!r}")
+
+    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
+        place = (n - 1) * np.log(high / sigma) / math.log(high / low)
+        return 1.0, sigma, 1.0, np.clip(np.round(place), 0, n - 1)
+
+    return _prediction(f"ncsn(n={n}, sigma_min={low!r}, sigma_max={high!r})", formula)
+
+
 def iddpm(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> Prediction:
     """Improved-DDPM column of EDM's table 1.
 

@@ -207,3 +207,17 @@ def test_consistency_is_the_identity_at_its_lowest_level():
         prediction.consistency(sigma_min=-1.0)
     with pytest.raises(ValueError, match="sigma_data must be a positive"):
         prediction.trigflow(0.0)
+
+
+def test_ncsn_counts_the_levels_from_the_highest():
+    told = prediction.ncsn(5, 0.01, 1.0)
+    geometric = np.geomspace(1.0, 0.01, 5)
+    c_skip, c_out, c_in, c_noise = told.coefficients(geometric)
+    assert np.array_equal(c_noise, np.arange(5.0))
+    assert np.array_equal(c_out, geometric)
+    assert np.array_equal((c_skip, c_in), np.ones((2, 5)))
+    beyond = told.coefficients(np.array([80.0, 1.05, 0.009, 0.0]))[3]
+    assert np.array_equal(beyond, [0.0, 0.0, 4.0, 4.0])
+    for wrong in ({"n": 1}, {"n": True}, {"sigma_min": 0.0}, {"sigma_min": 2.0, "sigma_max": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            prediction.ncsn(**wrong)

@@ -176,6 +176,7 @@ PREDICTIONS: dict[str, Function] = {
     "edm": prediction.edm,
     "eps": prediction.eps,
     "iddpm": prediction.iddpm,
+    "ncsn": prediction.ncsn,
     "score": prediction.score,
     "trigflow": prediction.trigflow,
     "v": prediction.v,

@@ -16,16 +16,17 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pydiffcore.networks import NETWORKS
-from pydiffcore.train import laws, weights
 from pydiffcore.train.average import Average, Fixed, HalfLife, InversePower, Power
-from pydiffcore.train.presets import PRESETS, Cell
+from pydiffcore.train.cells import PARTS, replaced
+from pydiffcore.train.native import CHOICES
+from pydiffcore.train.presets import LOSSES, PRESETS, Cell
 from pydiffcore.train.rates import Rate
 
 if sys.version_info >= (3, 11):
@@ -39,7 +40,6 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AVERAGES = {"fixed": Fixed, "half_life": HalfLife, "inverse_power": InversePower, "power": Power}
-CELL = {"weight": weights, "law": laws}
 
 
 class Section(BaseModel):
@@ -100,7 +100,9 @@ class Config(Section):
 
     Attributes:
         preset: the cell of the design space, of ``PRESETS``.
-        weight, law: replace the cell's, as {"name": "p2", "gamma": 1.0}.
+        process, prediction, weight, law: replace the cell's, as {"name": "p2", "gamma": 1.0}; who
+            gives a process gives its prediction and law too.
+        loss, sampler: replace the cell's, of LOSSES and of ``native_plan``.
         importance: draw a table's levels by their losses' second moments (iDDPM).
         averages: of the weights, as {"ema": {"kind": "half_life", "images": 5e5}}; the first is
             what is sampled from.
@@ -108,8 +110,12 @@ class Config(Section):
     """
 
     preset: Literal[tuple(PRESETS)] = "edm"  # type: ignore[valid-type]
+    process: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
     weight: dict[str, Any] | None = None
     law: dict[str, Any] | None = None
+    loss: Literal[LOSSES] | None = None  # type: ignore[valid-type]
+    sampler: Literal[tuple(CHOICES)] | None = None  # type: ignore[valid-type]
     importance: bool = False
     data: Data = Data()
     network: Network = Network()
@@ -122,7 +128,13 @@ class Config(Section):
     @model_validator(mode="after")
     def _whole(self) -> Config:
         """Make everything once, so that nonsense is found here and not at the first step."""
+        if self.process is not None and (self.prediction is None or self.law is None):
+            raise ValueError(
+                "process is given: expected prediction and law as well, since those of preset "
+                f"{self.preset!r} belong to its own process"
+            )
         cell, _ = self.cell, self.kinds
+        CHOICES[cell.sampler](cell, 2)  # refuses what it cannot draw from
         if self.importance and cell.process.size is None:
             raise ValueError(
                 f"importance is true, but {cell.process.name} has no table of levels; expected a "
@@ -162,13 +174,15 @@ class Config(Section):
 
     @property
     def cell(self) -> Cell:
-        """The cell of the preset with what replaces its weight and law."""
-        cell = PRESETS[self.preset]
-        for name in ("weight", "law"):
-            given = getattr(self, name)
-            if given is not None:
-                cell = dataclasses.replace(cell, **{name: _made(name, given, cell)})
-        return cell
+        """The cell of the preset with what replaces its parts."""
+        names = {"loss": self.loss, "sampler": self.sampler}
+        cell = replaced(PRESETS[self.preset], self.parts)
+        return dataclasses.replace(cell, **{k: v for k, v in names.items() if v is not None})
+
+    @property
+    def parts(self) -> dict[str, dict[str, Any] | None]:
+        """What replaces the preset's process, prediction, weight and law."""
+        return {part: getattr(self, part) for part in PARTS}
 
     @property
     def kinds(self) -> dict[str, Average]:
@@ -190,22 +204,6 @@ class Config(Section):
     def steps(self) -> int:
         """Optimiser steps of the whole run."""
         return -(-self.run.images // self.optimiser.batch)
-
-
-def _made(field: str, given: Mapping[str, Any], cell: Cell) -> Any:
-    """Return the weight or law of a name and its arguments; a process is the cell's."""
-    rest, module = dict(given), CELL[field]
-    name = rest.pop("name", None)
-    names = [each for each in module.__all__ if each[0].islower() and each != "stratified"]
-    if name not in names:
-        raise ValueError(f"{field}.name is {name!r}, expected one of {', '.join(names)}")
-    make = getattr(module, str(name))
-    if "process" in inspect.signature(make).parameters:
-        rest.setdefault("process", cell.process)
-    try:
-        return make(**rest)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{field}: {error}") from None
 
 
 def configured(

@@ -15,6 +15,7 @@ from pydiffcore.networks import NETWORKS
 from pydiffcore.networks.unet import UNet
 from pydiffcore.prediction import Prediction, edm
 from pydiffcore.train import checkpoint
+from pydiffcore.train.cells import replaced
 from pydiffcore.train.presets import PRESETS
 
 if TYPE_CHECKING:  # it needs pydantic, which a model that is loaded does not
@@ -94,6 +95,7 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
         "network": {"name": config.network_name, **own},
         "prediction": {
             "name": config.preset, "learned_variance": trainer.cell.learned_variance,
+            "process": config.process, "prediction": config.prediction,
         },
         "shape": list(trainer.shape),
         "training": {
@@ -121,7 +123,8 @@ def load_model(path: str | Path) -> Model:
     if kinds == ("unet", "edm") and "learned_variance" not in meaning:
         prediction, learned = edm(**meaning), False
     elif kinds[1] in PRESETS and kinds[0] in NETWORKS:
-        cell = PRESETS[kinds[1]]
+        given = {part: meaning.get(part) for part in ("process", "prediction")}
+        cell = replaced(PRESETS[kinds[1]], given)
         prediction, learned = cell.prediction, bool(meaning["learned_variance"])
     else:
         raise ValueError(

@@ -14,7 +14,7 @@ from pydiffcore.levels import Levels
 from pydiffcore.plan import Plan, trace
 from pydiffcore.train.presets import Cell
 
-__all__ = ["native_plan"]
+__all__ = ["CHOICES", "native_plan"]
 
 REPEATS = 5  # NCSNv2's Langevin steps at each level
 SNR = 0.16  # of the corrector, Song et al. 2021, appendix G
@@ -63,7 +63,9 @@ def native_plan(
 def _ddpm(cell: Cell, n: int | None) -> Choice:
     size = cell.process.size
     if size is None:
-        raise ValueError(f"cell.process is {cell.process.name}, expected one with a table")
+        raise ValueError(
+            f"sampler is ddpm, expected a process with a table, not {cell.process.name}"
+        )
     variance = "learned_range" if cell.learned_variance else "small"
     return levels.space_timesteps(size if n is None else n, cell.process), {"variance": variance}
 
@@ -71,7 +73,9 @@ def _ddpm(cell: Cell, n: int | None) -> Choice:
 def _langevin(cell: Cell, n: int | None) -> Choice:
     trained = cell.law.levels
     if trained is None:
-        raise ValueError(f"cell.law is {cell.law.name}, expected one of discrete levels")
+        raise ValueError(
+            f"sampler is langevin, expected a law of discrete levels, not {cell.law.name}"
+        )
     low, high = float(np.min(trained)), float(np.max(trained))
     count = len(trained) if n is None else n
     chosen = levels.exponential(count, low, high)

@@ -78,9 +78,9 @@ def test_refusals():
     edm = PRESETS["edm"]
     with pytest.raises(ValueError, match=r"cell\.sampler is 'rk4', expected one of ddpm"):
         native_plan(dataclasses.replace(edm, sampler="rk4"))
-    with pytest.raises(ValueError, match="expected one with a table"):
+    with pytest.raises(ValueError, match="expected a process with a table"):
         native_plan(dataclasses.replace(edm, sampler="ddpm"))
-    with pytest.raises(ValueError, match="expected one of discrete levels"):
+    with pytest.raises(ValueError, match="expected a law of discrete levels"):
         native_plan(dataclasses.replace(edm, sampler="langevin"))
     with pytest.raises(ValueError, match="1000 steps, got 1001"):
         native_plan(PRESETS["ddpm"], 1001)
