@@ -6,8 +6,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-__all__ = ["ratios", "seconds"]
+import numpy as np
+
+__all__ = ["Ratio", "interval", "ratios", "seconds"]
 
 
 def seconds(
@@ -40,3 +43,23 @@ def ratios(taken: dict[str, list[float]], ours: str) -> dict[str, float]:
         name: statistics.median(t / o for t, o in zip(times, taken[ours], strict=True))
         for name, times in taken.items()
     }
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A median of ratios with its 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f}, 95 % in [{self.low:.2f}, {self.high:.2f}]"
+
+
+def interval(taken: dict[str, list[float]], theirs: str, ours: str) -> Ratio:
+    """Their time over ours, round by round: the median, bootstrapped over the rounds."""
+    pairs = np.array(taken[theirs]) / np.array(taken[ours])
+    draws = np.random.default_rng(0).choice(pairs, (4000, len(pairs)))
+    low, high = np.quantile(np.median(draws, axis=1), (0.025, 0.975))
+    return Ratio(float(np.median(pairs)), float(low), float(high))

@@ -51,7 +51,7 @@ def _prediction(
 
     def coefficients(sigma: ArrayLike) -> Coefficients:
         sigma = np.asarray(sigma, dtype=np.float64)
-        if not np.all(np.isfinite(sigma) & (sigma >= 0.0)):
+        if sigma.size and not (sigma.min() >= 0.0 and sigma.max() < np.inf):
             raise ValueError(f"sigma must be finite and not negative, got {sigma!r}")
         with np.errstate(divide="ignore"):
             skip, out, scale, label = formula(sigma)

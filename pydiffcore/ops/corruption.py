@@ -94,7 +94,7 @@ def _checked_sigma(sigma: Any, batch: int) -> NDArray[np.float64]:
     levels = np.asarray(sigma, np.float64)
     if levels.shape != (batch,):
         raise ValueError(f"sigma has shape {levels.shape}, expected ({batch},), one per sample")
-    if not (np.isfinite(levels) & (levels > 0)).all():
+    if levels.size and not (levels.min() > 0 and levels.max() < np.inf):
         raise ValueError(f"sigma is {levels}, expected positive and finite levels")
     return levels
 

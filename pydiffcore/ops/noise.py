@@ -113,6 +113,8 @@ def seed_keys(seeds: Any) -> NDArray[np.uint64]:
         if max(seeds[0], seeds[-1]) < 2**64:
             places = np.arange(len(seeds), dtype=np.uint64)
             return places * np.uint64(seeds.step % 2**64) + np.uint64(seeds.start)
+    if isinstance(seeds, Tensor):
+        seeds = seeds.detach().cpu().numpy()
     if isinstance(seeds, list | tuple | np.ndarray):
         try:
             found = np.array(seeds)

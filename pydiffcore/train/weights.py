@@ -63,7 +63,7 @@ class Weight:
     def __call__(self, sigma: ArrayLike) -> Any:
         """Return lambda, float64 of the shape of sigma; ValueError for a level that is not > 0."""
         levels = np.asarray(sigma, np.float64)
-        if not np.all((levels > 0) & np.isfinite(levels)):
+        if levels.size and not (levels.min() > 0 and levels.max() < np.inf):
             raise ValueError(f"sigma is {levels}, expected positive and finite levels")
         return np.asarray(self.formula(levels), np.float64)[()]
 

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training promises: the data's score; the same bits after interruptions and on any ranks."""
+"""What training promises: digits, the data's score, the same bits on any ranks, and what steps cost."""
 
-ORDER = ["presets", "scores", "killed", "ranks", "nonsense"]
+ORDER = ["presets", "scores", "killed", "ranks", "nonsense", "speed"]

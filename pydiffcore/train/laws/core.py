@@ -72,8 +72,7 @@ def stratified(seeds: Any, stream: int = 0, *, of: tuple[int, int] | None = None
     first, total = _part(of, len(keys))
     z = normal(keys, (), purpose=LEVEL, stream=stream).double()
     uniform = torch.special.ndtr(z).clamp(1e-6, 1 - 1e-6)
-    place = torch.arange(first, first + len(keys), dtype=torch.float64)
-    return ((place + uniform) / total).numpy()
+    return (np.arange(first, first + len(keys)) + uniform.numpy()) / total
 
 
 def _part(of: tuple[int, int] | None, size: int) -> tuple[int, int]:
@@ -99,7 +98,7 @@ def law(
 
     def of_share(u: ArrayLike) -> Any:
         u = np.asarray(u, np.float64)
-        if not np.all((u >= 0) & (u <= 1)):
+        if u.size and not (u.min() >= 0 and u.max() <= 1):
             raise ValueError(f"u is {u}, expected values in [0, 1]")
         with np.errstate(divide="ignore", over="ignore"):
             return np.asarray(quantile(u), np.float64)[()]
@@ -107,7 +106,7 @@ def law(
     def of_level(formula: Formula) -> Callable[[ArrayLike], Any]:
         def checked(sigma: ArrayLike) -> Any:
             sigma = np.asarray(sigma, np.float64)
-            if not np.all(sigma >= 0):
+            if sigma.size and not sigma.min() >= 0:
                 raise ValueError(f"sigma is {sigma}, expected levels of at least 0")
             with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
                 return np.asarray(formula(sigma), np.float64)[()]
