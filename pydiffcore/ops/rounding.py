@@ -47,10 +47,11 @@ def rounded(
         scale, skip, out = plan.scale[i], plan.c_skip[i], plan.c_out[i]
         sizes = np.stack([size_x0[i], size_noise[i]], axis=1)  # [K, 2]
         output = np.array([1.0 - skip * sizes[0, 0] / scale, -skip * sizes[0, 1] / scale]) / out
-        output_error = -skip / (scale * out) * error[0]
+        follows = 1.0 / (1.0 + plan.sigma[i] ** 2)  # dD/dx for Gaussian data of variance 1
+        output_error = (follows - skip) / (scale * out) * error[0]
         apart = subtracts[row][:, None]
         F = np.where(apart, [1.0 - sizes[0, 0], -sizes[0, 1]], output)  # [K, 2]
-        F_error = np.where(apart, -error[0], output_error)
+        F_error = np.where(apart, (follows - 1.0) * error[0], output_error)
         carried = A[row] @ error + f[row][:, None] * F_error
         made = (A32[row] - A[row]) @ sizes + (f32[row] - f[row])[:, None] * F
         after = carried + made
