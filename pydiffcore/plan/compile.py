@@ -65,10 +65,6 @@ def compile_tape(
     K = max(len(c) for c in fewest)
     own = _read(steps, own_up_to=K)
     chosen = own if max(len(c) for c in own) == K else fewest
-    for functionals in chosen:
-        # The query is a register itself: the span is the same without it, and a register that
-        # holds -x/sigma at a small level is far larger than what it is read for.
-        functionals[1:, 0] = 0.0
     rows = _rows(steps, chosen)
     draws = int(rows["stream"].max()) + 1
     interval = np.array(tape.intervals[:draws], np.float64).reshape(-1, 2)
@@ -230,8 +226,11 @@ def _read(steps: list[Step], own_up_to: int) -> list[Vector]:
             continue
         inside = [e for e in own[1:] if len(_independent([*spanned, e], size, limit=width)) == rank]
         candidates = [own[0], *inside, *reads]
-        kept = _independent(candidates, size, limit=rank)
-        chosen.append(np.array([candidates[i] for i in kept]))
+        kept = np.array([candidates[i] for i in _independent(candidates, size, limit=rank)])
+        # The query is a register itself: the span is the same without it, and a register that
+        # holds −x/σ at a small level is far larger than what it is read for, as are those before.
+        kept[1:, 0] = 0.0
+        chosen.append(kept)
     return chosen[::-1]
 
 
