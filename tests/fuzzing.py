@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import pydiffcore
 from pydiffcore import exact, levels, process
+from pydiffcore.ops.noise import INITIAL, normal
 
 # of 24 dimensions, so that a ratio of two rounding errors is one of many
 MIXTURE = exact.mixture([0.4, 0.6], np.linspace(-1, 1, 48).reshape(2, 24), [0.3, 0.5])
@@ -125,3 +126,34 @@ def outcome(run):
     direct = size(narrow.double() - wide) / scale
     allowed = max(5 * direct, ULPS * max(plan.amplification, 1.0))
     return Outcome("float32", error / allowed, error / max(direct, 2.0**-53))
+
+
+class Errors(NamedTuple):
+    """Errors [seeds] of the fused float32 run, the direct one, and that from a moved state."""
+
+    fused: np.ndarray
+    direct: np.ndarray
+    moved: np.ndarray
+
+
+def over_seeds(run, count=64):
+    """Return the float32 errors of a run's setting, each sample's own.
+
+    The third shows how far luck goes: the direct run again, from initial states 2^-14 apart.
+    """
+    sampler, options = run.case.sampler, run.case.options
+    plan = pydiffcore.trace(sampler, run.levels, **options)
+    kw = {"shape": MIXTURE.shape, "seeds": range(count)}
+    start = {"purpose": INITIAL, "stream": 0, "dtype": torch.float32}
+    x = float(run.levels.sigma[0]) * normal(kw["seeds"], kw["shape"], **start)
+
+    def error(found, x):
+        wide = pydiffcore.direct(sampler, MIXTURE, run.levels, x=x.double(), **kw, **options)
+        return (found.double() - wide).square().mean(dim=1).sqrt().numpy()
+
+    def direct(x):
+        narrow = {"x": x, "dtype": torch.float32}
+        return error(pydiffcore.direct(sampler, MIXTURE, run.levels, **narrow, **kw, **options), x)
+
+    fused = error(pydiffcore.sample(MIXTURE, plan, x=x, dtype=torch.float32, **kw), x)
+    return Errors(fused, direct(x), direct(x * (1 + 2.0**-14)))

@@ -88,7 +88,7 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
         A[:, :, 0] += d
     A[np.abs(A) <= 4e-16 * np.abs(plan.A)] = 0.0
     if single:
-        A, f, d = rounded(plan, A, f, d, subtracts)
+        A, f, d = rounded(plan, A, f, d)
     S, stream = plan.S, plan.stream
     purpose = np.full(stream.shape, SAMPLER, np.uint32)
     registers_in = plan.registers_in.copy()

@@ -53,8 +53,9 @@ def compile_tape(
     Args:
         tape: the record of a sampler's run.
         output: index of the node that the sampler returned.
-        sigma_init: size of the initial state; D and the draws have size 1.  Ranks are those of
-            vectors measured in these sizes: 1e-10·x is no rounding error where x is 1e8.
+        sigma_init: size of the initial state, or 1 where that is more; D and the draws have size
+            1.  Ranks are those of vectors measured in these sizes: 1e-10·x is no rounding error
+            where x is 1e8.
         handed_out: whether others may change the state at each call, so that no other register may
             be derived from it; an "x" on the tape after a call is the state as they left it.
 
@@ -64,10 +65,6 @@ def compile_tape(
     K = max(len(c) for c in fewest)
     own = _read(steps, own_up_to=K)
     chosen = own if max(len(c) for c in own) == K else fewest
-    for functionals in chosen:
-        # The query is a register itself: the span is the same without it, and a register that
-        # holds -x/sigma at a small level is far larger than what it is read for.
-        functionals[1:, 0] = 0.0
     rows = _rows(steps, chosen)
     draws = int(rows["stream"].max()) + 1
     interval = np.array(tape.intervals[:draws], np.float64).reshape(-1, 2)
@@ -159,7 +156,9 @@ def _reachable(tape: Tape, output: int, sigma_init: float, handed_out: bool) -> 
     needed, live = _liveness(tape, output)
     carried: dict[int, Vector] = {}
     width, start, steps = 1, 0, []
-    root = np.array([[sigma_init]])  # root·rootᵀ: the covariance of the candidates
+    # Of the candidates' covariance, root·rootᵀ.  A state holds data of size 1 at any level: were it
+    # σ·z alone, a query of 0.92·x + 0.08·D would seem to be mostly D, and D be made of 12 queries.
+    root = np.array([[max(1.0, sigma_init)]])
     for segment in range(len(tape.queries) + 1):
         stop = start
         while stop < len(nodes) and nodes[stop].segment == segment:
@@ -227,8 +226,11 @@ def _read(steps: list[Step], own_up_to: int) -> list[Vector]:
             continue
         inside = [e for e in own[1:] if len(_independent([*spanned, e], size, limit=width)) == rank]
         candidates = [own[0], *inside, *reads]
-        kept = _independent(candidates, size, limit=rank)
-        chosen.append(np.array([candidates[i] for i in kept]))
+        kept = np.array([candidates[i] for i in _independent(candidates, size, limit=rank)])
+        # The query is a register itself: the span is the same without it, and a register that
+        # holds −x/σ at a small level is far larger than what it is read for, as are those before.
+        kept[1:, 0] = 0.0
+        chosen.append(kept)
     return chosen[::-1]
 
 

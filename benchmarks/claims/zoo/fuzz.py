@@ -5,10 +5,17 @@ Every run must be finite wherever the plan's own figure of lost digits (``Plan.a
 below 1e5, and in float64 within 1e-10 times that figure of the direct run.  In float32 its error
 may be five times the direct float32 run's.  The cases are the same each time.
 
-What exceeds five times is listed. One of these (res_3s, 51 steps) was followed call by call: its
-fused error is 2 to 4 times the direct one's until both grow in the last four calls, 70 and 130
-times, as the network itself is that sensitive there. The others have no traced cause. The second
-figure leaves more room: 8 units in the last place times ``Plan.amplification``, where that is more.
+Two single errors have a ratio of chance: where a state lies between the mixture's two components
+its last calls multiply every rounding, the direct run's as well.  dpmpp_3s, dpm_2 and res_3s had
+ratios of 6 to 7 so; from states 2^-14 apart the same direct runs have errors from 2e-7 to 2e-6,
+1e-7 to 5e-6 and 2e-6 to 4e-4, and the ratio of the medians is 1.4, 1.3 and 2.6.  So settings whose
+run exceeded twice the direct error are run again over 64 seeds, and there the medians must obey the
+five times.  restart, kutta and tcd between σ = 0.001 and 0.01 have 2 to 4 there by their rows: a
+step moves the state by less than a unit in the last place or a few, which the direct run, x or D
+plus something small, rounds once or never, and a row, A·x + f·D, rounds twice.
+
+The last figure leaves more room: 8 units in the last place times ``Plan.amplification``, where that
+is more than five times the direct error.
 """
 
 import sys
@@ -16,6 +23,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 from hypothesis import HealthCheck, given, settings
 
@@ -23,15 +31,31 @@ from benchmarks.claims.claim import Figure, main
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 
-from fuzzing import outcome, runs
+from fuzzing import outcome, over_seeds, runs
 
 COUNT = 10_000
+AGAIN = 2  # runs of a ratio above it are repeated over 64 seeds
+
+
+def again(run, shown):
+    """Return the ratio of median errors, fused over direct, of a run's setting over 64 seeds."""
+    fused, direct, moved = over_seeds(run)
+    ratio = float(np.median(fused) / np.median(direct))
+    if shown:
+        rms = np.sqrt(np.square(fused).mean() / np.square(direct).mean())
+        most = [float((errors / direct).max()) for errors in (fused, moved)]
+        print(
+            f"         over 64 seeds: medians {ratio:.2f} ×, root mean squares {rms:.2f} ×, most "
+            f"{most[0]:.2g} ×; the direct run from a state 2^-14 apart: most {most[1]:.2g} ×",
+            flush=True,
+        )
+    return ratio
 
 
 def measure():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", RuntimeWarning)  # overflow of plans that diverge
-    seen, worst, crashes, beyond = Counter(), Counter(), [], []
+    seen, worst, crashes, beyond, settings_again = Counter(), Counter(), [], [], []
 
     @settings(
         max_examples=COUNT, deadline=None, derandomize=True, database=None,
@@ -50,6 +74,8 @@ def measure():
         if times > 5 or ratio > 1:
             beyond.append(times)
             print(f"       {run}: {what} error {times:.3g} × direct, {ratio:.3g}", flush=True)
+        if what == "float32" and times > AGAIN:
+            settings_again.append(again(run, shown=times > 5))
 
     every()
     for line in crashes[:10]:
@@ -59,6 +85,10 @@ def measure():
     yield Figure("that crash or are not finite", len(crashes), "<= 0")
     note = f"of {seen['float32']}; the largest is {max(beyond, default=0):.3g} ×"
     yield Figure("float32: errors above 5 × the direct run's", len(beyond), "<= 0", note=note)
+    what = f"float32: settings of runs above {AGAIN} ×, over 64 seeds: largest ratio of medians"
+    yield Figure(
+        what, max(settings_again, default=0), "<= 5", "×", f"{len(settings_again)} settings"
+    )
     for dtype in ("float32", "float64"):
         what = f"{dtype}: largest error over what it may be"
         yield Figure(what, worst[dtype], "<= 1", note=f"{seen[dtype]} runs")
