@@ -62,6 +62,7 @@ def test_losses_exist():
 def test_code_runs(capsys):
     for code in re.findall(r"```python\n(.*?)```", PAGE, re.S):
         exec(code, {})
-    vectors, cell = capsys.readouterr().out.splitlines()
+    vectors, cell, plans = capsys.readouterr().out.splitlines()
     assert vectors == "10 2"
     assert cell.endswith("torch.Size([8])")
+    assert plans == "250 20"
