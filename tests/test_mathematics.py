@@ -63,7 +63,7 @@ def test_predictions():
         name: function
         for name, function in vars(prediction).items()
         if inspect.isfunction(function)
-        and function.__module__ == prediction.__name__
+        and function.__module__.startswith(prediction.__name__)
         and not name.startswith("_")
     }
     assert set(found) == set(made)

@@ -1,68 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Predictions: what the output of a network means.
-
-A network F sees c_in x and a label c_noise; its output gives the denoised prediction
-
-    D(x; sigma) = c_skip x + c_out F(c_in x; c_noise),      x = x0 + sigma z  (EDM frame).
-
-A prediction is the four coefficients as functions of the level sigma.  With x_t = alpha x the
-network of a process sees x_t itself, so c_in = alpha there; sigma_t = alpha sigma below is the
-noise scale of x_t.  Source of the form: Karras et al. 2022 (arXiv 2206.00364), eq. 7.
-"""
+"""Predictions whose coefficients a paper gives as functions of the level."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from pydiffcore import process as processes
-from pydiffcore.process import Process
+from pydiffcore.prediction.core import FloatArray, Prediction, predicted
 from pydiffcore.process.core import positive
-
-FloatArray = NDArray[np.float64]
-Coefficients = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The coefficients of D = c_skip x + c_out F(c_in x; c_noise).
-
-    Fields:
-        name: the prediction with all its parameters; equality and hash use it.
-        coefficients: sigma (number or float64 array) -> (c_skip, c_out, c_in, c_noise), each
-            float64 of the shape of sigma.  A c_noise that is a logarithm of sigma is -inf at 0.
-            Raises ValueError for a sigma that is NaN, negative or infinite.
-    """
-
-    name: str
-    coefficients: Callable[[ArrayLike], Coefficients] = field(compare=False, repr=False)
-
-
-def _prediction(
-    name: str, formula: Callable[[FloatArray], tuple[Any, Any, Any, Any]]
-) -> Prediction:
-    def of(value: Any, sigma: FloatArray) -> FloatArray:
-        if type(value) is np.ndarray and value.dtype == np.float64 and value.shape == sigma.shape:
-            return value if value is not sigma else value.copy()
-        return np.broadcast_to(value, sigma.shape).astype(np.float64)
-
-    def coefficients(sigma: ArrayLike) -> Coefficients:
-        sigma = np.asarray(sigma, dtype=np.float64)
-        if sigma.size and not (sigma.min() >= 0.0 and sigma.max() < np.inf):
-            raise ValueError(f"sigma must be finite and not negative, got {sigma!r}")
-        with np.errstate(divide="ignore"):
-            skip, out, scale, label = formula(sigma)
-        return of(skip, sigma), of(out, sigma), of(scale, sigma), of(label, sigma)
-
-    return Prediction(name, coefficients)
 
 
 def denoised() -> Prediction:
     """F is the denoised prediction itself, D = F(x; sigma): a model of the kind D(x, sigma)."""
-    return _prediction("denoised()", lambda sigma: (0.0, 1.0, 1.0, sigma))
+    return predicted("denoised()", lambda sigma: (0.0, 1.0, 1.0, sigma))
 
 
 def edm(sigma_data: float = 0.5) -> Prediction:
@@ -88,7 +39,7 @@ def edm(sigma_data: float = 0.5) -> Prediction:
         total = np.hypot(sigma, data)
         return (data / total) ** 2, sigma * data / total, 1.0 / total, 0.25 * np.log(sigma)
 
-    return _prediction(f"edm(sigma_data={data!r})", formula)
+    return predicted(f"edm(sigma_data={data!r})", formula)
 
 
 def trigflow(sigma_data: float = 0.5) -> Prediction:
@@ -111,7 +62,7 @@ def trigflow(sigma_data: float = 0.5) -> Prediction:
         total = np.hypot(sigma, data)
         return (data / total) ** 2, -sigma * data / total, 1.0 / total, np.arctan2(sigma, data)
 
-    return _prediction(f"trigflow(sigma_data={data!r})", formula)
+    return predicted(f"trigflow(sigma_data={data!r})", formula)
 
 
 def consistency(sigma_data: float = 0.5, sigma_min: float = 0.002) -> Prediction:
@@ -140,101 +91,7 @@ def consistency(sigma_data: float = 0.5, sigma_min: float = 0.002) -> Prediction
         skip = (data / np.hypot(d, data)) ** 2
         return skip, d * data / total, 1.0 / total, 250.0 * np.log(sigma)
 
-    return _prediction(f"consistency(sigma_data={data!r}, sigma_min={low!r})", formula)
-
-
-def _label(process: Process, sigma: FloatArray) -> Any:
-    return process.label(process.time(sigma))
-
-
-def eps(process: Process) -> Prediction:
-    """F is the noise: D = x - sigma F(alpha x; label).
-
-    Args:
-        process: gives c_in = alpha and the label of a level.
-
-    Source: Ho et al. 2020 (arXiv 2006.11239), eq. 15 solved for x0.
-
-    """
-    return _prediction(
-        f"eps({process.name})",
-        lambda sigma: (1.0, -sigma, process.alpha_at(sigma), _label(process, sigma)),
-    )
-
-
-def x0(process: Process) -> Prediction:
-    """F is the clean sample: D = F(alpha x; label).
-
-    Args:
-        process: gives c_in = alpha and the label of a level.
-
-    """
-    return _prediction(
-        f"x0({process.name})",
-        lambda sigma: (0.0, 1.0, process.alpha_at(sigma), _label(process, sigma)),
-    )
-
-
-def v(process: Process) -> Prediction:
-    """F is v = alpha eps - sigma_t x0: D = (alpha x_t - sigma_t F) / (alpha^2 + sigma_t^2).
-
-    In the EDM frame D = (x - (sigma / alpha) F(alpha x; label)) / (1 + sigma^2).  For a
-    variance-preserving process alpha^2 + sigma_t^2 = 1 and this is the usual alpha x_t - sigma_t F;
-    for other processes v keeps its definition and the division makes D exact.
-
-    Args:
-        process: gives alpha and the label of a level.
-
-    Source: Salimans & Ho 2022 (arXiv 2202.00512), appendix D.
-
-    """
-
-    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
-        alpha = process.alpha_at(sigma)
-        total = np.hypot(1.0, sigma)
-        return total**-2.0, -(sigma / total) / (alpha * total), alpha, _label(process, sigma)
-
-    return _prediction(f"v({process.name})", formula)
-
-
-def score(process: Process) -> Prediction:
-    """F is the score of the marginal of x_t: D = x + alpha sigma^2 F(alpha x; label).
-
-    Tweedie's formula alpha D = x_t + sigma_t^2 grad log p_t(x_t), divided by alpha.
-
-    Args:
-        process: gives alpha and the label of a level.
-
-    Source: Song et al. 2021 (arXiv 2011.13456), eq. 7; Efron 2011 for Tweedie's formula.
-
-    """
-
-    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
-        alpha = process.alpha_at(sigma)
-        return 1.0, (alpha * sigma) * sigma, alpha, _label(process, sigma)
-
-    return _prediction(f"score({process.name})", formula)
-
-
-def velocity(process: Process | None = None) -> Prediction:
-    """F is the rectified-flow velocity eps - x0: D = (x_t - sigma_t F) / (alpha + sigma_t).
-
-    In the EDM frame D = (x - sigma F(alpha x; label)) / (1 + sigma).  For flow(), where
-    alpha + sigma_t = 1, F is dx_t / dt; on another process F is still eps - x0 and D exact.
-
-    Args:
-        process: gives c_in = alpha and the label of a level; flow() by default.
-
-    Source: Liu et al. 2023 (arXiv 2209.03003), eq. 1 with noise as the start point.
-
-    """
-    chosen = process or processes.flow()
-
-    def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
-        total = 1.0 + sigma
-        return 1.0 / total, -sigma / total, chosen.alpha_at(sigma), _label(chosen, sigma)
-
-    return _prediction(f"velocity({chosen.name})", formula)
+    return predicted(f"consistency(sigma_data={data!r}, sigma_min={low!r})", formula)
 
 
 def vp(beta_min: float = 0.1, beta_max: float = 20.0, m: int = 1000) -> Prediction:
@@ -255,7 +112,7 @@ def vp(beta_min: float = 0.1, beta_max: float = 20.0, m: int = 1000) -> Predicti
     if isinstance(m, bool) or not isinstance(m, int | np.integer) or m < 2:
         raise ValueError(f"m must be a whole number of at least 2, got {m!r}")
     process = processes.vp(beta_min, beta_max)
-    return _prediction(
+    return predicted(
         f"vp({process.name}, m={m})",
         lambda sigma: (1.0, -sigma, process.alpha_at(sigma), (m - 1) * process.time(sigma)),
     )
@@ -268,7 +125,7 @@ def ve() -> Prediction:
 
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
     """
-    return _prediction("ve()", lambda sigma: (1.0, sigma, 1.0, np.log(0.5 * sigma)))
+    return predicted("ve()", lambda sigma: (1.0, sigma, 1.0, np.log(0.5 * sigma)))
 
 
 def ncsn(n: int = 232, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Prediction:
@@ -299,7 +156,7 @@ def ncsn(n: int = 232, sigma_min: float = 0.02, sigma_max: float = 100.0) -> Pre
         place = (n - 1) * np.log(high / sigma) / math.log(high / low)
         return 1.0, sigma, 1.0, np.clip(np.round(place), 0, n - 1)
 
-    return _prediction(f"ncsn(n={n}, sigma_min={low!r}, sigma_max={high!r})", formula)
+    return predicted(f"ncsn(n={n}, sigma_min={low!r}, sigma_max={high!r})", formula)
 
 
 def iddpm(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> Prediction:
@@ -324,4 +181,4 @@ def iddpm(m: int = 1000, c1: float = 0.001, c2: float = 0.008) -> Prediction:
         nearest = np.argmin(np.abs(table - sigma[..., None]), axis=-1)
         return 1.0, -sigma, 1.0 / np.hypot(1.0, sigma), m - 1 - nearest
 
-    return _prediction(f"iddpm(m={m}, c1={float(c1)!r}, c2={float(c2)!r})", formula)
+    return predicted(f"iddpm(m={m}, c1={float(c1)!r}, c2={float(c2)!r})", formula)
