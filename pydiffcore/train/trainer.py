@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from pydiffcore.data.augment import Augmentation, dropped, mirrored
 from pydiffcore.data.loader import Batch
 from pydiffcore.networks import NETWORKS, Uncertainty
+from pydiffcore.train.adamw import AdamW
 from pydiffcore.train.average import paired, started
 from pydiffcore.train.bands import Bands
 from pydiffcore.train.config import Config
@@ -138,7 +139,7 @@ class Trainer:
         self.averages = started(self.network, config.kinds)
         self._pairs = {name: paired(each, self.network) for name, each in self.averages.items()}
         self._kinds, parts, self._parameters = config.kinds, config.optimiser, self._learned()
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser = AdamW(
             self._parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
             weight_decay=parts.weight_decay, fused=device.type in ("cpu", "cuda"),
         )  # fmt: skip
@@ -176,7 +177,10 @@ class Trainer:
         norm = self._norm()
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
-            self.scaler.step(self.optimiser)
+            if self.scaler.is_enabled():
+                self.scaler.step(self.optimiser)
+            else:
+                self.optimiser.step_at_once()
             self._after(config)
         if self.scaler.is_enabled():
             self.scaler.update()
