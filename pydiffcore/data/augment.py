@@ -26,7 +26,6 @@ Lanczos-3 and clamped.  Images of which nothing but a mirroring is asked keep th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -158,7 +157,7 @@ def mirrored(images: Tensor, seeds: Any) -> Tensor:
     return torch.where(which[:, None, None, None], images.flip(-1), images)
 
 
-def dropped(labels: Tensor, seeds: Sequence[int], share: float, null: int) -> Tensor:
+def dropped(labels: Tensor, seeds: Any, share: float, null: int) -> Tensor:
     """Return labels with a share of them replaced by ``null``, for guidance.
 
     The choice is that of the digits' training: a normal of the sample's seed below its quantile.

@@ -25,12 +25,11 @@ from pydiffcore.ops.noise import TRAINING, checked_word, normal, seed_keys
 from pydiffcore.ops.uncompiled import uncompiled
 from pydiffcore.prediction import Prediction
 
-__all__ = ["corrupt"]
+__all__ = ["corrupt", "corrupted"]
 
 IMAGE_DTYPES = (torch.uint8, torch.float32, torch.bfloat16, torch.float16)
 
 
-@uncompiled
 def corrupt(
     images: Tensor,
     sigma: Any,
@@ -59,6 +58,20 @@ def corrupt(
         ValueError: sigma or seeds do not fit the batch, or sigma is not positive and finite.
 
     """
+    return corrupted(images, sigma, prediction, seeds=seeds, stream=stream, dtype=dtype)[:3]
+
+
+@uncompiled
+def corrupted(
+    images: Tensor,
+    sigma: Any,
+    prediction: Prediction,
+    *,
+    seeds: Any,
+    stream: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
+    """Return what :func:`corrupt` does and c_out, float64 [B], for the weight of the error."""
     if not isinstance(images, Tensor):
         raise TypeError(f"images is {type(images).__name__}, expected a torch.Tensor")
     if images.dtype not in IMAGE_DTYPES or images.ndim < 1:
@@ -72,11 +85,11 @@ def corrupt(
     if len(keys) != len(images):
         raise ValueError(f"seeds has {len(keys)} entries, expected {len(images)}, one per sample")
     levels = _checked_sigma(sigma, len(images))
-    coefficients, label = _coefficients(levels, prediction)
+    coefficients, label, c_out = _coefficients(levels, prediction)
     c_noise = torch.from_numpy(label.astype(np.float32)).to(images.device)
     stream = checked_word("stream", stream)
     if native.unsupported(images.device.type):
-        return *_with_torch(images, coefficients, keys, stream, dtype), c_noise
+        return *_with_torch(images, coefficients, keys, stream, dtype), c_noise, c_out
     shape, B = images.shape, len(images)
     size = shape[1:].numel()
     input = torch.empty(shape, dtype=dtype, device=images.device)
@@ -85,7 +98,7 @@ def corrupt(
         images.detach().contiguous().view(B, size), coefficients, keys,
         input.view(B, size), target.view(B, size), purpose=TRAINING, stream=stream,
     )  # fmt: skip
-    return input, target, c_noise
+    return input, target, c_noise, c_out
 
 
 def _checked_sigma(sigma: Any, batch: int) -> NDArray[np.float64]:
@@ -101,10 +114,10 @@ def _checked_sigma(sigma: Any, batch: int) -> NDArray[np.float64]:
 
 def _coefficients(
     sigma: NDArray[np.float64], prediction: Prediction
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
     columns = (c_in, c_in * sigma, (1 - c_skip) / c_out, -c_skip * sigma / c_out)
-    return np.stack(columns, axis=1).astype(np.float32), c_noise
+    return np.stack(columns, axis=1).astype(np.float32), c_noise, c_out
 
 
 def _with_torch(

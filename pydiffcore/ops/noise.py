@@ -108,7 +108,9 @@ def checked_seeds(seeds: Any) -> list[int]:
 
 
 def seed_keys(seeds: Any) -> NDArray[np.uint64]:
-    """Return the seeds as uint64 [B], checked as :func:`checked_seeds` does, ranges at once."""
+    """Return the seeds as uint64 [B], checked as :func:`checked_seeds` does; keys as they are."""
+    if isinstance(seeds, np.ndarray) and seeds.dtype == np.uint64 and seeds.ndim == 1:
+        return seeds
     if isinstance(seeds, range) and seeds and 0 <= min(seeds[0], seeds[-1]):
         if max(seeds[0], seeds[-1]) < 2**64:
             places = np.arange(len(seeds), dtype=np.uint64)

@@ -128,7 +128,7 @@ def _near(
     m = squared_error(output, target)
     if huber is not None:
         m = pseudo_huber(m, huber)
-    given = factor(weight, prediction, sigma, output, target)
+    given = factor(weight, prediction.coefficients(sigma)[1], sigma, output, target)
     return m if given is None else m * given
 
 

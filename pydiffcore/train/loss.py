@@ -23,14 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pydiffcore.ops.corruption import corrupt
+from pydiffcore.ops.corruption import corrupted
 from pydiffcore.ops.uncompiled import uncompiled
 from pydiffcore.prediction import Prediction
 from pydiffcore.train import laws
 from pydiffcore.train.frequencies import spectrum
 from pydiffcore.train.laws.core import number
 from pydiffcore.train.squared import squared_error, weighted_loss
-from pydiffcore.train.weights import on_output
 
 __all__ = ["denoising_loss", "denoising_terms", "lognormal_levels"]
 
@@ -81,9 +80,9 @@ def denoising_loss(
     Raises:
         TypeError, ValueError: an argument does not fit; see ``corrupt``.
     """
-    noisy, target, c_noise = corrupt(images, sigma, prediction, seeds=seeds, stream=stream)
+    noisy, target, c_noise, c_out = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
     output = network(noisy, c_noise, **(condition or {}))
-    return weighted_loss(output, target, factor(weight, prediction, sigma, output, target))
+    return weighted_loss(output, target, factor(weight, c_out, sigma, output, target))
 
 
 def denoising_terms(
@@ -112,9 +111,9 @@ def denoising_terms(
     Raises:
         TypeError, ValueError: an argument does not fit; see ``corrupt``.
     """
-    noisy, target, c_noise = corrupt(images, sigma, prediction, seeds=seeds, stream=stream)
+    noisy, target, c_noise, c_out = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
     output = network(noisy, c_noise, **(condition or {}))
-    given = factor(weight, prediction, sigma, output, target)
+    given = factor(weight, c_out, sigma, output, target)
     if scales != 1:
         output, target = spectrum(output, scales), spectrum(target, scales)
     if huber is None:
@@ -131,7 +130,7 @@ def pseudo_huber(m: Tensor, huber: float) -> Tensor:
 
 def factor(
     weight: Weight | None,
-    prediction: Prediction,
+    c_out: NDArray[np.float64],
     sigma: NDArray[np.float64],
     output: Tensor,
     target: Tensor,
@@ -140,9 +139,9 @@ def factor(
     if weight is None:
         return None
     dtype = torch.promote_types(output.dtype, target.dtype)
-    return _on_output(weight, prediction, sigma).to(output.device, dtype)
+    return _on_output(weight, c_out, sigma).to(output.device, dtype)
 
 
 @uncompiled
-def _on_output(weight: Weight, prediction: Prediction, sigma: Any) -> Tensor:
-    return torch.from_numpy(on_output(weight, prediction, np.asarray(sigma, np.float64)))
+def _on_output(weight: Weight, c_out: NDArray[np.float64], sigma: Any) -> Tensor:
+    return torch.from_numpy(weight(np.asarray(sigma, np.float64)) * c_out**2)

@@ -9,7 +9,7 @@ for each part of a batch, and is the same after an interruption, but not on anot
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +24,8 @@ from torch.nn.parallel import DistributedDataParallel
 from pydiffcore.data.augment import Augmentation, dropped, mirrored
 from pydiffcore.data.loader import Batch
 from pydiffcore.networks import Uncertainty
+from pydiffcore.ops.noise import seed_keys
+from pydiffcore.train.adamw import AdamW
 from pydiffcore.train.average import paired, started
 from pydiffcore.train.bands import Bands
 from pydiffcore.train.config import Config
@@ -39,6 +41,7 @@ from pydiffcore.train.variational import hybrid_terms, vlb_terms
 __all__ = ["Report", "Trainer"]
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+Keys = NDArray[np.uint64]
 BANDS = Bands()
 TERMS: dict[str, Callable[..., Tensor]] = {
     "denoising": denoising_terms,
@@ -112,7 +115,7 @@ class Trainer:
         self.averages = started(self.network, config.kinds)
         self._pairs = {name: paired(each, self.network) for name, each in self.averages.items()}
         self._kinds, parts, self._parameters = config.kinds, config.optimiser, self._learned()
-        self.optimiser = torch.optim.AdamW(
+        self.optimiser = AdamW(
             self._parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
             weight_decay=parts.weight_decay, fused=device.type in ("cpu", "cuda"),
         )  # fmt: skip
@@ -150,7 +153,10 @@ class Trainer:
         norm = self._norm()
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
-            self.scaler.step(self.optimiser)
+            if self.scaler.is_enabled():
+                self.scaler.step(self.optimiser)
+            else:
+                self.optimiser.step_at_once()
             self._after(config)
         if self.scaler.is_enabled():
             self.scaler.update()
@@ -185,13 +191,16 @@ class Trainer:
                 sigma, terms = self._terms(batch, low, high)
                 self._descend(terms, size)
             seen.append((sigma, terms.detach()))
-        sigma, terms = np.concatenate([s for s, _ in seen]), torch.cat([t for _, t in seen])
+        sigma, terms = seen[0]
+        if parts > 1:
+            sigma, terms = np.concatenate([s for s, _ in seen]), torch.cat([t for _, t in seen])
+        terms = terms.double()
         if self.head is not None and self.ranks.count > 1:
             for parameter in self.head.parameters():
                 assert parameter.grad is not None
                 parameter.grad = self.ranks.mean(parameter.grad).to(parameter.dtype)
         sums, counts = BANDS.sums(sigma, terms)
-        loss = float(terms.double().mean())
+        loss = float(terms.mean())
         if self.ranks.count == 1:
             return loss, sums, counts.astype(np.float64)
         whole = torch.from_numpy(np.concatenate([[loss], sums, counts]))
@@ -210,7 +219,7 @@ class Trainer:
         """Return levels and losses of a part of this rank's samples."""
         config, numbers = self.config, batch.numbers[low:high]
         base = config.run.seed << 40
-        seeds = range(base + numbers.start, base + numbers.stop)
+        seeds = seed_keys(range(base + numbers.start, base + numbers.stop))
         first = numbers[0] - (batch.position - config.optimiser.batch)
         of = (first, config.optimiser.batch)
         images, condition = self._inputs(batch, low, high, seeds)
@@ -223,7 +232,7 @@ class Trainer:
         dtype = PRECISIONS.get(config.optimiser.precision)
         device = self.ranks.device
         precision = nullcontext() if dtype is None else torch.autocast(device.type, dtype)
-        with seeded(seeds[0], device), precision:  # the network's own dropout
+        with seeded(int(seeds[0]), device), precision:  # the network's own dropout
             terms = self._loss(images, sigma, seeds, condition)
         if self.resampler is not None:
             self._remember(draw.index, terms)
@@ -231,7 +240,7 @@ class Trainer:
         return sigma, terms.float()
 
     def _inputs(
-        self, batch: Batch, low: int, high: int, seeds: Sequence[int]
+        self, batch: Batch, low: int, high: int, seeds: Keys
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return images and condition on the device, flipped, transformed, labels dropped."""
         data, device = self.config.data, self.ranks.device
@@ -247,7 +256,7 @@ class Trainer:
         return images, condition
 
     def _loss(
-        self, images: Tensor, sigma: Any, seeds: Sequence[int], condition: dict[str, Tensor]
+        self, images: Tensor, sigma: Any, seeds: Keys, condition: dict[str, Tensor]
     ) -> Tensor:
         """Return the cell's loss of each sample, [b]."""
         cell, extra = self.cell, {"uncertainty": (self.head,)}

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AdamW whose fused step finds its tensors once.
+
+torch's own step asks, at every step and for every weight, what kind of tensor it is and where its
+moments are: for a network of small layers that takes longer than the moments' arithmetic.  State,
+numbers and their bits are torch's.  Source: Loshchilov & Hutter 2019 (arXiv 1711.05101).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["AdamW"]
+
+NAMES = ("exp_avg", "exp_avg_sq", "step")
+
+
+class AdamW(torch.optim.AdamW):
+    """torch.optim.AdamW of one group of weights on one device, with :meth:`step_at_once`."""
+
+    _of: Any = None  # the state that the lists were found in
+    _found: tuple[list[Tensor], ...] = ()
+
+    @torch.no_grad()
+    def step_at_once(self) -> None:
+        """Do what ``step()`` does; as torch does it where a gradient or a moment is missing."""
+        (group,) = self.param_groups
+        parameters: list[Tensor] = group["params"]
+        gradients = [each.grad for each in parameters]
+        started = len(self.state) == len(parameters)
+        given = [each for each in gradients if each is not None]
+        if not (group["fused"] and started and len(given) == len(parameters)):
+            self.step()
+            return
+        if self._of is not self.state:
+            held = [self.state[each] for each in parameters]
+            self._found = tuple([moments[name] for moments in held] for name in NAMES)
+            self._of = self.state
+        first, second, steps = self._found
+        torch._foreach_add_(steps, 1)
+        torch._fused_adamw_(
+            parameters, given, first, second, [], steps, lr=float(group["lr"]),
+            beta1=group["betas"][0], beta2=group["betas"][1], eps=group["eps"],
+            weight_decay=group["weight_decay"], amsgrad=False, maximize=False,
+        )  # fmt: skip
