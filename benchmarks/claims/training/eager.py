@@ -66,7 +66,7 @@ def losses(pixels: Tensor, F: Tensor) -> dict[str, Callable[[], Tensor]]:
 
 
 class EDMTraining:
-    """A step of EDM's training loop: its loss, clipping, AdamW, its average of the weights.
+    """A step of EDM's training loop: its loss, gradients made finite, Adam, its average of weights.
 
     Args:
         network: called with the input and c_noise [B].
@@ -91,7 +91,8 @@ class EDMTraining:
         self.optimiser.zero_grad(set_to_none=True)
         loss = self.loss(of_pixels_in_place(batch) if self.images else batch, self.network)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        for parameter in self.network.parameters():
+            torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
         self.optimiser.step()
         self.seen += len(batch)
         beta = 0.5 ** (len(batch) / min(500_000.0, 0.05 * self.seen))
