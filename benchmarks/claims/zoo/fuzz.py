@@ -31,7 +31,8 @@ from benchmarks.claims.claim import Figure, main
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))
 
-from fuzzing import outcome, over_seeds, runs
+import fuzzing
+from fuzzing import over_seeds, runs
 
 COUNT = 10_000
 AGAIN = 2  # runs of a ratio above it are repeated over 64 seeds
@@ -55,7 +56,14 @@ def again(run, shown):
 def measure():
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", RuntimeWarning)  # overflow of plans that diverge
-    seen, worst, crashes, beyond, settings_again = Counter(), Counter(), [], [], []
+    seen, worst, crashes, beyond = Counter(), Counter(), [], []
+    settings_again = []
+
+    def outcome(run):  # here, for the text of ``every`` decides which runs are drawn
+        found = fuzzing.outcome(run)
+        if found.what == "float32" and found.times_direct > AGAIN:
+            settings_again.append(again(run, shown=found.times_direct > 5))
+        return found
 
     @settings(
         max_examples=COUNT, deadline=None, derandomize=True, database=None,
@@ -74,8 +82,6 @@ def measure():
         if times > 5 or ratio > 1:
             beyond.append(times)
             print(f"       {run}: {what} error {times:.3g} × direct, {ratio:.3g}", flush=True)
-        if what == "float32" and times > AGAIN:
-            settings_again.append(again(run, shown=times > 5))
 
     every()
     for line in crashes[:10]:
