@@ -9,8 +9,8 @@ Two single errors have a ratio of chance: where a state lies between the mixture
 its last calls multiply every rounding, the direct run's as well.  dpmpp_3s, dpm_2 and res_3s had
 ratios of 6 to 7 so; from states 2^-14 apart the same direct runs have errors from 2e-7 to 2e-6,
 1e-7 to 5e-6 and 2e-6 to 4e-4, and the ratio of the medians is 1.4, 1.3 and 2.6.  So settings whose
-run exceeded twice the direct error are run again over 64 seeds, and there the medians must obey the
-five times.  restart, kutta and tcd between σ = 0.001 and 0.01 have 2 to 5 there by their rows: a
+run exceeded twice the direct error are run again over 64 seeds, and there the medians should keep
+to five times.  restart, kutta and tcd between σ = 0.001 and 0.01 have 2 to 5 there by their rows: a
 step moves the state by less than a unit in the last place or a few, which the direct run, x or D
 plus something small, rounds once or never, and a row, A·x + f·D, rounds twice.
 
@@ -47,7 +47,8 @@ def again(run, times):
         most = [float((errors / direct).max()) for errors in (fused, moved)]
         print(
             f"       {run.case.id}, {len(run.levels)} steps, 64 seeds: medians {ratio:.2f} ×, "
-            f"root mean squares {rms:.2f} ×, most {most[0]:.2g} ×; the direct run from a state 2^-14 apart: most {most[1]:.2g} ×",
+            f"root mean squares {rms:.2f} ×, most {most[0]:.2g} ×; "
+            f"the direct run from a state 2^-14 apart: most {most[1]:.2g} ×",
             flush=True,
         )
     return ratio
