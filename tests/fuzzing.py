@@ -98,7 +98,8 @@ class Outcome(NamedTuple):
 def outcome(run):
     """Return what was found of a run: a ratio of at most 1 where it is finite.
 
-    "refused": the sampler says by ValueError what it cannot do; "unstable": the plan says so.
+    "refused": the sampler says by ValueError what it cannot do; "unstable": the plan says so, or
+    the direct run overflows.
     """
     sampler, options = run.case.sampler, run.case.options
     try:
@@ -107,8 +108,10 @@ def outcome(run):
         return Outcome(f"refused: {error}")
     kw = {"shape": MIXTURE.shape, "seeds": range(run.seed, run.seed + run.batch)}
     wide = pydiffcore.direct(sampler, MIXTURE, run.levels, **kw, **options)
-    dtype = torch.float32 if run.single else torch.float64
-    unstable = not plan.amplification < LIMIT or not bool(wide.isfinite().all())
+    dtype, narrow = torch.float32 if run.single else torch.float64, wide
+    if run.single:
+        narrow = pydiffcore.direct(sampler, MIXTURE, run.levels, dtype=dtype, **kw, **options)
+    unstable = not plan.amplification < LIMIT or not bool(narrow.isfinite().all())
     try:
         fused = pydiffcore.sample(MIXTURE, plan, dtype=dtype, **kw)
     except FloatingPointError:
@@ -122,7 +125,6 @@ def outcome(run):
     error = size(fused - wide) / scale
     if not run.single:
         return Outcome("float64", error / (1e-10 * max(plan.amplification, 1.0)))
-    narrow = pydiffcore.direct(sampler, MIXTURE, run.levels, dtype=torch.float32, **kw, **options)
     direct = size(narrow.double() - wide) / scale
     allowed = max(5 * direct, ULPS * max(plan.amplification, 1.0))
     return Outcome("float32", error / allowed, error / max(direct, 2.0**-53))
