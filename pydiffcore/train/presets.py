@@ -73,7 +73,7 @@ def _tables() -> dict[str, Cell]:
             prediction=predictions.eps(linear),
             weight=weights.unit_eps(),
             law=laws.discrete_uniform(linear),
-            network="unet",
+            network="ddpmpp",
             sampler="ddpm",
         ),
         # Nichol & Dhariwal 2021 (arXiv 2102.09672), sections 3.1 and 3.2
