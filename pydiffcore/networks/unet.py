@@ -82,6 +82,8 @@ class UNet(nn.Module):
         width: channels at full resolution, twice as many at half; a multiple of 8.
         embedding: size of the vector that carries number and class to every block.
         dropout: inside the blocks, in training only.
+        scale: of the number, whose standard deviation should be about 0.3 after it: EDM's ln(σ)/4
+            has that by itself, the index of a table of 1000 levels wants 0.001.
 
     Raises:
         ValueError: a size is out of range.
@@ -96,8 +98,11 @@ class UNet(nn.Module):
         width: int = 32,
         embedding: int = 96,
         dropout: float = 0.1,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
+        if not scale > 0:
+            raise ValueError(f"scale is {scale}, expected a number above 0")
         if width < GROUPS or width % GROUPS:
             raise ValueError(f"width is {width}, expected a positive multiple of {GROUPS}")
         if min(channels, classes, embedding) < 1:
@@ -107,10 +112,10 @@ class UNet(nn.Module):
             )
         self.config = {
             "channels": channels, "classes": classes, "width": width, "embedding": embedding,
-            "dropout": dropout,
+            "dropout": dropout, "scale": scale,
         }  # fmt: skip
         wide = 2 * width
-        waves = math.pi * 2.0 ** torch.linspace(-2, 3, FREQUENCIES)
+        waves = scale * math.pi * 2.0 ** torch.linspace(-2, 3, FREQUENCIES)
         self.register_buffer("frequencies", waves, persistent=False)
         self.number = nn.Linear(2 * FREQUENCIES, embedding)
         self.label = nn.Embedding(classes + 1, embedding)

@@ -12,6 +12,7 @@ from pydiffcore.train.config import Config
 
 __all__ = ["network_of"]
 
+SPREAD = 0.3  # of ln(σ)/4 under EDM's law, which the frequencies of unet are made for
 FORMS = {"mlp": "[D]", "unet1d": "[T, A]"}  # of one sample; those of all others are images
 
 
@@ -36,6 +37,8 @@ def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Modul
         options.setdefault("actions", shape[1])
     else:
         options.setdefault("channels", shape[0])
+    if name == "unet":
+        options.setdefault("scale", SPREAD / _spread(config))
     if name == "refinenet":
         options.setdefault("levels", 0)  # NCSN v2: told no level, its output counts sigma·score
     if name != "unet1d":
