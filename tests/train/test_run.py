@@ -199,7 +199,7 @@ def test_images_without_labels_train_every_network_that_knows_classes(tmp_path, 
 def test_what_this_process_cannot_do_is_refused_before_the_first_step(digits):
     for changes, words in (
         ({"optimiser.precision": "float16"}, "'float16', which needs a CUDA device"),
-        ({"network.options": "{width=7}"}, "network.options of unet: "),
+        ({"network.name": "unet", "network.options": "{width=7}"}, "network.options of unet: "),
     ):
         with pytest.raises(ValueError, match=words):
             Trainer(tiny(**changes), digits.shape, digits.classes)
