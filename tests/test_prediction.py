@@ -219,5 +219,5 @@ def test_ncsn_counts_the_levels_from_the_highest():
     beyond = told.coefficients(np.array([80.0, 1.05, 0.009, 0.0]))[3]
     assert np.array_equal(beyond, [0.0, 0.0, 4.0, 4.0])
     for wrong in ({"n": 1}, {"n": True}, {"sigma_min": 0.0}, {"sigma_min": 2.0, "sigma_max": 1.0}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
             prediction.ncsn(**wrong)

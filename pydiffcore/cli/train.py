@@ -120,7 +120,7 @@ def _draw(trainer: Trainer, path: Path) -> None:
     config = trainer.config
     network = next(iter(trainer.averages.values()))
     prediction, count = trainer.cell.prediction, config.run.samples
-    plan = native_plan(trainer.cell, config.run.sample_steps, bounds=(-1.0, 1.0))
+    plan = native_plan(trainer.cell, config.run.steps_of(trainer.cell), bounds=(-1.0, 1.0))
     condition = {}
     if trainer.classes:
         condition["class_labels"] = torch.arange(count, device=trainer.ranks.device) % (

@@ -32,7 +32,8 @@ class AdamW(torch.optim.AdamW):
         gradients = [each.grad for each in parameters]
         started = len(self.state) == len(parameters)
         given = [each for each in gradients if each is not None]
-        if not (group["fused"] and started and len(given) == len(parameters)):
+        plain = not (group["amsgrad"] or group["maximize"])
+        if not (plain and group["fused"] and started and len(given) == len(parameters)):
             self.step()
             return
         if self._of is not self.state:

@@ -32,18 +32,21 @@ PARTS: dict[str, tuple[ModuleType, str]] = {
 }
 
 
-def replaced(cell: Cell, given: Mapping[str, Mapping[str, Any] | None]) -> Cell:
+def replaced(
+    cell: Cell, given: Mapping[str, Mapping[str, Any] | None], **names: str | None
+) -> Cell:
     """Return a cell with the parts that are given; what they make of a process is of its own.
 
     Args:
         cell: of ``PRESETS``.
         given: of some of PARTS the name of a function and its arguments, or None for the cell's.
+        **names: of the loss and the sampler, or None for the cell's.
 
     Raises:
         ValueError: a name is not known, or its arguments do not fit.
     """
     process = cell.process
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = {name: each for name, each in names.items() if each is not None}
     for part in PARTS:
         wanted = given.get(part)
         if wanted is not None:

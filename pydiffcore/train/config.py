@@ -13,7 +13,6 @@ Fields are checked by pydantic, which names the field, what came and what is per
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import sys
 from collections.abc import Sequence
@@ -91,8 +90,12 @@ class Run(Section):
     log_every: Count = 50
     sample_every: Annotated[int, Field(ge=0)] = 0  # 0: at the end only
     samples: Annotated[int, Field(ge=1, le=1024)] = 64
-    sample_steps: Annotated[int, Field(ge=1, le=1000)] = 50  # of the preset's own sampler
+    sample_steps: Annotated[int, Field(ge=1)] | None = None  # of the preset's own sampler
     patience: Count = 20  # steps in a row whose gradients are not finite
+
+    def steps_of(self, cell: Cell) -> int:
+        """Return ``sample_steps``; where it is None 50, or as many as the cell's table has."""
+        return self.sample_steps or min(50, cell.process.size or 50)
 
 
 class Config(Section):
@@ -134,7 +137,7 @@ class Config(Section):
                 f"{self.preset!r} belong to its own process"
             )
         cell, _ = self.cell, self.kinds
-        CHOICES[cell.sampler](cell, 2)  # refuses what it cannot draw from
+        CHOICES[cell.sampler](cell, self.run.steps_of(cell))  # refuses what it cannot draw from
         if self.importance and cell.process.size is None:
             raise ValueError(
                 f"importance is true, but {cell.process.name} has no table of levels; expected a "
@@ -175,9 +178,7 @@ class Config(Section):
     @property
     def cell(self) -> Cell:
         """The cell of the preset with what replaces its parts."""
-        names = {"loss": self.loss, "sampler": self.sampler}
-        cell = replaced(PRESETS[self.preset], self.parts)
-        return dataclasses.replace(cell, **{k: v for k, v in names.items() if v is not None})
+        return replaced(PRESETS[self.preset], self.parts, loss=self.loss, sampler=self.sampler)
 
     @property
     def parts(self) -> dict[str, dict[str, Any] | None]:

@@ -95,7 +95,7 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
         "network": {"name": config.network_name, **own},
         "prediction": {
             "name": config.preset, "learned_variance": trainer.cell.learned_variance,
-            "process": config.process, "prediction": config.prediction,
+            "process": config.process, "prediction": config.prediction, "loss": config.loss,
         },
         "shape": list(trainer.shape),
         "training": {
@@ -124,7 +124,7 @@ def load_model(path: str | Path) -> Model:
         prediction, learned = edm(**meaning), False
     elif kinds[1] in PRESETS and kinds[0] in NETWORKS:
         given = {part: meaning.get(part) for part in ("process", "prediction")}
-        cell = replaced(PRESETS[kinds[1]], given)
+        cell = replaced(PRESETS[kinds[1]], given, loss=meaning.get("loss"))
         prediction, learned = cell.prediction, bool(meaning["learned_variance"])
     else:
         raise ValueError(

@@ -58,7 +58,7 @@ def network_of(config: Config, shape: tuple[int, ...], classes: int) -> nn.Modul
 
 
 def _spread(config: Config) -> float:
-    """Return the standard deviation of c_noise, which is the logarithm of a level or a time."""
+    """Return the standard deviation of c_noise over the law: of a logarithm, a time or an index."""
     u = (np.arange(256) + 0.5) / 256
     c_noise = config.cell.prediction.coefficients(config.cell.law.quantile(u))[3]
     return float(c_noise.std())

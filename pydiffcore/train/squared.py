@@ -49,7 +49,10 @@ class _SquaredError(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         of_output = of_target = of_factor = None
         if wanted[0] or wanted[1]:
-            step = _gradient(F, target, 2 * (g / n))
+            scale = 2 * (g / n)
+            # The target's gradient is not to be rounded to 16 bits on its way.
+            exact = wanted[1] and F.dtype != target.dtype
+            step = _plain(F, target, scale) if exact else _gradient(F, target, scale)
             of_output = step.to(F.dtype) if wanted[0] else None
             of_target = -step.to(target.dtype) if wanted[1] else None
         if wanted[2]:
@@ -132,5 +135,9 @@ def _fits(F: Tensor, target: Tensor) -> bool:
 def _gradient(F: Tensor, target: Tensor, scale: Tensor) -> Tensor:
     """Return (F − target)·scale with scale [B] or []; with a graph where one is made."""
     if torch.is_grad_enabled() or not _fits(F, target) or scale.dtype != torch.float32:
-        return (F - target) * (scale.view(-1, *(1,) * (F.ndim - 1)) if scale.ndim else scale)
+        return _plain(F, target, scale)
     return native.squared_gradient(F.contiguous(), target.contiguous(), scale.contiguous())
+
+
+def _plain(F: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+    return (F - target) * (scale.view(-1, *(1,) * (F.ndim - 1)) if scale.ndim else scale)

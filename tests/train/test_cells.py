@@ -73,6 +73,16 @@ def test_refusals(given, said):
         (["sampler=ddpm"], "sampler is ddpm, expected a process with a table, not edm"),
         (["sampler=langevin"], "sampler is langevin, expected a law of discrete levels"),
         (["sampler=rk4"], "sampler is 'rk4'"),
+        (
+            [
+                "process={name='discrete', betas={name='cosine_betas', n=30}}",
+                "prediction={name='v'}",
+                "law={name='discrete_uniform'}",
+                "sampler=ddpm",
+                "run.sample_steps=50",
+            ],
+            "50",
+        ),
         (["loss=hybrid"], "expected one with a table for loss 'hybrid'"),
         (["loss=squared"], "loss is 'squared'"),
     ],
@@ -80,6 +90,27 @@ def test_refusals(given, said):
 def test_configurations_are_refused(overrides, said):
     with pytest.raises(ValueError, match=said):
         configured(preset="edm", overrides=overrides)
+
+
+def test_a_preset_with_a_table_becomes_one_without(tmp_path):
+    config = configured(
+        preset="iddpm", process={"name": "vp"}, prediction={"name": "v"}, law={"name": "uniform_t"},
+        loss="denoising", sampler="euler_maruyama",
+        network={"name": "unet", "options": {"width": 8}},
+        optimiser={"batch": 4}, run={"images": 8}, data={"workers": 0},
+    )  # fmt: skip
+    out = runs.run(config, digits(), tmp_path, echo=lambda _: None)
+    save_trained(tmp_path / "model", out.trainer)
+    model = load_model(tmp_path / "model")
+    assert model.prediction == prediction.v(process.vp())
+    assert not model.learned_variance
+
+
+def test_a_short_table_is_drawn_with_all_its_entries():
+    table = {"name": "discrete", "betas": {"name": "cosine_betas", "n": 30}}
+    config = configured(preset="ddpm", **(OTHER | {"process": table}))
+    assert config.run.steps_of(config.cell) == 30
+    assert configured(preset="ddpm").run.steps_of(PRESETS["ddpm"]) == 50
 
 
 def test_a_model_keeps_what_its_output_means(tmp_path):

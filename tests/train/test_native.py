@@ -28,7 +28,7 @@ def test_network_calls(name):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_levels_lie_within_the_training_law(name):
+def test_levels_span_the_training_law(name):
     cell = PRESETS[name]
     sigma = CHOICES[cell.sampler](cell, 20)[0].sigma
     positive = sigma[sigma > 0]

@@ -19,7 +19,7 @@ as the Kullback-Leibler divergence of the steps from the best ones, over that of
 two fixed variances. That falls short above σ = 1: a variance's gradient goes with the square of
 ln(large/small), which is 0.75 at the second step and 5e-5 at high noise, so that uniform steps
 teach the lowest levels alone. The lengths of the trainings were chosen by u, which no average
-smooths: after 1500 of the 2500 steps it was 0.16 off. docs/learned_scores.md has errors by level.
+smooths: after 1500 of the 2500 steps it was 0.16 off.
 """
 
 from __future__ import annotations
