@@ -25,9 +25,9 @@ class Rows:
     and ``input' = c_in·reg'_0``; R = n + 1 rows, K registers, M draws.
 
     Row 0 reads the initial state, or, where ``registers_in[0]`` is 0, makes it of unit noise: draw
-    0 of purpose INITIAL.  Without clipping D is an affine map of reg_0 and F and needs no operand,
-    but for float32 registers such as (x − D)/sigma at a small level: there the difference F − reg_0
-    is the operand, with infinite bounds, for x/sigma − D/sigma would lose the digits that it keeps.
+    0 of purpose INITIAL.  Without clipping D is an affine map of reg_0 and F and needs no operand.
+    But for float32 registers, where F is D itself, the difference F − reg_0 is the operand, with
+    infinite bounds, wherever that rounds less: x + h(D − x), or (x − D)/sigma at a small level.
     """
 
     registers_in: NDArray[np.int32]
@@ -80,7 +80,7 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
     d, clip = plan.B if plan.clip else np.zeros_like(plan.B), plan.clip
     subtracts = np.zeros(f.shape, bool)
     if single and not plan.clip:
-        subtracts = _cancelling(plan, A, f)
+        subtracts = _by_difference(plan, A, f)
     if subtracts.any():
         clip = (-np.inf, np.inf)
         c_skip, c_out = np.full_like(c_skip, -1.0), np.ones_like(c_out)
@@ -113,20 +113,23 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
     )
 
 
-def _cancelling(plan: Plan, A: Array, f: Array) -> NDArray[np.bool_]:
-    """[n + 1, K]: whether ``A_j0·x + f_j·D`` is far larger than ``(A_j0 + f_j)·x + f_j·(D − x)``.
+def _by_difference(plan: Plan, A: Array, f: Array) -> NDArray[np.bool_]:
+    """[n + 1, K]: whether ``(A_j0 + f_j)·x + f_j·(D − x)`` rounds less than ``A_j0·x + f_j·D``.
 
-    Only where the network's output is D itself and x is not scaled, so that the difference of the
-    two, for a perfect denoiser ``−noise``, is rounded once.
+    It does where the two parts all but cancel, and where a step adds a part of D − x to x itself:
+    x is then no product, and the sum alone is rounded, as by who writes x + h·d.  Only where the
+    network's output is D itself and x is not scaled, so that D − x is rounded once.
     """
     x0, noise = (size[:-1, 0] for size in plan.register_sizes)
     exact = (plan.c_skip == 0) & (plan.c_out == 1) & (plan.scale[:-1] == 1)
     x, f, A0 = np.hypot(x0, noise)[:, None], f[1:], A[1:, :, 0]
-    apart = np.abs(A0) * x + np.abs(f)
-    kept = np.abs(A0 + f) * x + np.abs(f) * np.hypot(1 - x0, noise)[:, None]
+    whole, moved = A0 + f, np.abs(f) * np.hypot(1 - x0, noise)[:, None]
     size = np.hypot(*(size[1:] for size in plan.register_sizes))
-    cancels = exact[:, None] & (apart > 4 * np.maximum(kept, size))
-    return np.concatenate([np.zeros_like(cancels[:1]), cancels])
+    apart, together = np.abs(A0) * x + np.abs(f), np.abs(whole) * x + moved
+    cancels = apart > 4 * np.maximum(together, size)
+    adds = np.minimum(np.abs(whole), np.abs(whole - 1)) <= 1e-12
+    better = exact[:, None] & (cancels | (adds & (f != 0) & (moved <= size)))
+    return np.concatenate([np.zeros_like(better[:1]), better])
 
 
 def _with_initial_draw(plan: Plan) -> tuple[Array, NDArray[np.int64], NDArray[np.uint32]]:
