@@ -58,29 +58,21 @@ def corrupt(
         ValueError: sigma or seeds do not fit the batch, or sigma is not positive and finite.
 
     """
-    return corrupted(images, sigma, prediction, seeds=seeds, stream=stream, dtype=dtype)[:3]
+    return _corrupted(images, sigma, prediction, seeds, stream, dtype)[:3]
+
+
+def corrupted(
+    images: Tensor, sigma: Any, prediction: Prediction, *, seeds: Any, stream: int
+) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
+    """Return what :func:`corrupt` does and c_out, float64 [B], for the weight of the error."""
+    return _corrupted(images, sigma, prediction, seeds, stream, torch.float32)
 
 
 @uncompiled
-def corrupted(
-    images: Tensor,
-    sigma: Any,
-    prediction: Prediction,
-    *,
-    seeds: Any,
-    stream: int = 0,
-    dtype: torch.dtype = torch.float32,
+def _corrupted(
+    images: Tensor, sigma: Any, prediction: Prediction, seeds: Any, stream: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
-    """Return what :func:`corrupt` does and c_out, float64 [B], for the weight of the error."""
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images is {type(images).__name__}, expected a torch.Tensor")
-    if images.dtype not in IMAGE_DTYPES or images.ndim < 1:
-        raise TypeError(
-            f"images has dtype {images.dtype} and shape {tuple(images.shape)}, expected [B, *] of "
-            f"{', '.join(map(str, IMAGE_DTYPES))}"
-        )
-    if dtype not in native.IO_DTYPES:
-        raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
+    _check_kinds(images, dtype)
     keys = seed_keys(seeds)
     if len(keys) != len(images):
         raise ValueError(f"seeds has {len(keys)} entries, expected {len(images)}, one per sample")
@@ -99,6 +91,18 @@ def corrupted(
         input.view(B, size), target.view(B, size), purpose=TRAINING, stream=stream,
     )  # fmt: skip
     return input, target, c_noise, c_out
+
+
+def _check_kinds(images: Tensor, dtype: torch.dtype) -> None:
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images is {type(images).__name__}, expected a torch.Tensor")
+    if images.dtype not in IMAGE_DTYPES or images.ndim < 1:
+        raise TypeError(
+            f"images has dtype {images.dtype} and shape {tuple(images.shape)}, expected [B, *] of "
+            f"{', '.join(map(str, IMAGE_DTYPES))}"
+        )
+    if dtype not in native.IO_DTYPES:
+        raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
 
 
 def _checked_sigma(sigma: Any, batch: int) -> NDArray[np.float64]:
