@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: a denoiser with structure, exact in closed form."""
+"""Fixtures: a denoiser with structure, exact in closed form, and one thread."""
 
 import numpy as np
 import pytest
+import torch
 
 from pydiffcore import exact
 
@@ -15,3 +16,13 @@ def mixture():
         means=np.array([[-1.0, 0.5, 0.2], [0.8, -0.4, 0.1]]),
         stds=np.array([0.3, 0.5]),
     )
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Sums have the same bits on a fixed number of threads alone, and tiny networks wait for a
+    pool of threads longer than they compute, by far where the processors are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

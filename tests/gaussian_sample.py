@@ -9,11 +9,12 @@ without any error of sampling, and the learned variances the exact posterior var
 import numpy as np
 import torch
 
-from pydiffcore import exact
+from pydiffcore import exact, process
 from pydiffcore.ops.noise import TRAINING, normal
 
 B, SHAPE, MEAN, STD = 64, (2, 8), 0.3, 0.6
 SEEDS = range(40, 40 + B)
+TABLE = process.discrete(process.linear_betas(60, 1e-3, 0.2))
 
 
 def data():
@@ -66,8 +67,13 @@ def linear(point, channels=1):
     return network
 
 
-def check_denoiser(point, kind, sigma, tolerance=1e-4):
-    x, D, _ = posterior(sigma)
+def denoised(point, kind, sigma, x):
+    """D(x) of the network F = a input + b."""
     c_skip, c_out, c_in, _ = (float(c) for c in kind.coefficients(np.array(sigma)))
     a, b = (float(p) for p in point[:2])
-    np.testing.assert_allclose(c_skip * x + c_out * (a * c_in * x + b), D, atol=tolerance)
+    return c_skip * x + c_out * (a * c_in * x + b)
+
+
+def check_denoiser(point, kind, sigma, tolerance=1e-4):
+    x, D, _ = posterior(sigma)
+    np.testing.assert_allclose(denoised(point, kind, sigma, x), D, atol=tolerance)

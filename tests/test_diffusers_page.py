@@ -7,20 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
-import torch
 
 pytest.importorskip("diffusers", reason="diffusers is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # diffusers' own
 TEXT = (Path(__file__).parents[1] / "docs" / "diffusers.md").read_text()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny networks wait for a pool of threads longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,10 @@ import pydiffcore.adapters.diffusers as ours
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 pytest.importorskip("transformers", reason="transformers is not installed")
 sys.path.insert(0, str(Path(__file__).parent))
-pytestmark = pytest.mark.filterwarnings("ignore")  # what diffusers and transformers warn of
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # what diffusers and transformers warn of
+    pytest.mark.usefixtures("one_thread"),
+]
 
 BAR = 1e-4  # pixels are in [0, 1]
 STABLE = [
@@ -38,15 +41,6 @@ STABLE = [
     "TCDScheduler",
     "UniPCMultistepScheduler",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny networks wait for a pool of threads longer than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -52,12 +52,8 @@ number = 3
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Tiny networks are fastest on one thread, by far where the processors are shared."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _tiny(one_thread):
+    """Everything here is tiny."""
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """A folder of classes, and one thread: everything here is tiny."""
 
 import pytest
-import torch
 from data_files import pixels, png
 
 
@@ -20,9 +19,6 @@ def classes_folder(tmp_path):
     return root
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True, scope="module")
+def _tiny(one_thread):
+    """Everything here is tiny."""

@@ -4,16 +4,7 @@
 import numpy as np
 import pytest
 import torch
-from gaussian_sample import (
-    SEEDS,
-    STD,
-    X0,
-    B,
-    check_denoiser,
-    linear,
-    minimise,
-    posterior,
-)
+from gaussian_sample import SEEDS, STD, TABLE, X0, B, check_denoiser, linear, minimise, posterior
 
 from pydiffcore import prediction, process
 from pydiffcore.ops.noise import TRAINING, normal
@@ -23,7 +14,6 @@ from pydiffcore.train.uncertainty import uncertainty_terms, variance_terms
 from pydiffcore.train.variational import chain_of, hybrid_terms, vlb_terms
 
 VP = process.vp()
-TABLE = process.discrete(process.linear_betas(60, 1e-3, 0.2))
 PREDICTIONS = [
     prediction.edm(0.5), prediction.eps(VP), prediction.x0(VP), prediction.v(VP),
     prediction.score(VP), prediction.velocity(), prediction.ve(), prediction.vp(),

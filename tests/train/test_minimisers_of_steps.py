@@ -9,10 +9,12 @@ from gaussian_sample import (
     SEEDS,
     SHAPE,
     STD,
+    TABLE,
     X0,
     B,
     Z,
     check_denoiser,
+    denoised,
     linear,
     minimise,
     posterior,
@@ -24,7 +26,6 @@ from pydiffcore.train.distil import consistency_terms, progressive_terms
 from pydiffcore.train.dream import dream_terms
 from pydiffcore.train.variational import chain_of, hybrid_terms, vlb_terms
 
-TABLE = process.discrete(process.linear_betas(60, 1e-3, 0.2))
 M_Z, V_Z = float(Z.mean()), float(Z.var(correction=0))
 
 
@@ -79,9 +80,7 @@ def test_consistency_training(sigma, huber):
 
     x, D, left = posterior(sigma)
     expected = 0.7 * (x - (sigma - following) / sigma * (x - D)) + 0.1
-    c_skip, c_out, c_in, _ = (float(each) for each in kind.coefficients(np.array(sigma)))
-    a, b = (float(p) for p in minimise(loss, torch.zeros(2)))
-    found = c_skip * x + c_out * (a * c_in * x + b)
+    found = denoised(minimise(loss, torch.zeros(2)), kind, sigma, x)
     # A pseudo-Huber loss has it up to the error of 1024 elements, of x at 3 deviations of its own.
     error = 0.7 * 0.4 * np.sqrt(left / X0.numel() * (1 + 9)) * (1 + np.abs(x))
     assert np.all(np.abs(found - expected) < (1e-4 * (1 + np.abs(x)) if huber is None else error))
@@ -103,9 +102,7 @@ def test_progressive(last):
     one = exact.gaussian(np.array([MEAN]), np.array([STD]))
     for level, following in ((sigma, 0.75 * sigma), (0.75 * sigma, last * sigma)):
         x = one(x, level) + following / level * (x - one(x, level))
-    c_skip, c_out, c_in, _ = (float(each) for each in kind.coefficients(np.array(sigma)))
-    a, b = (float(p) for p in minimise(loss, torch.zeros(2)))
-    D = c_skip * start + c_out * (a * c_in * start + b)
+    D = denoised(minimise(loss, torch.zeros(2)), kind, sigma, start)
     np.testing.assert_allclose(D + last * (start - D), x, atol=1e-5)
 
 
@@ -123,9 +120,7 @@ def test_the_chain_s_last_step(terms):
     slope = (scale * STD) ** 2 / ((scale * STD) ** 2 + sigma**2 * V_Z)
     x = np.linspace(-1, 1, 5)
     D = scale * MEAN + slope * (x - scale * MEAN - sigma * M_Z)
-    _, c_out, c_in, _ = (float(each) for each in kind.coefficients(np.array(sigma)))
-    a, b = (float(p) for p in point[:2])
-    np.testing.assert_allclose(x + c_out * (a * c_in * x + b), D, atol=2e-4)
+    np.testing.assert_allclose(denoised(point, kind, sigma, x), D, atol=2e-4)
     log_p = chain.log_small[0] + 0.5 * (float(point[2]) + 1) * (
         chain.log_large[0] - chain.log_small[0]
     )

@@ -23,6 +23,7 @@ from pydiffcore.train.presets import PRESETS
 from pydiffcore.train.ranks import Ranks
 from pydiffcore.train.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # as many as the worker has
 WORKER = Path(__file__).with_name("run_worker.py")
 TINY = {
     "adm": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], head_channels=16, dropout=0.0}",
@@ -48,15 +49,6 @@ def weights(trainer):
 
 def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums have the same bits on a fixed number of threads alone, and the worker has one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
