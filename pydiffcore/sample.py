@@ -192,15 +192,7 @@ def sample(
     """
     seeds = checked_seeds(seeds)
     samples = len(seeds)
-    if samples == 0:
-        raise ValueError("seeds is empty, expected one seed per sample")
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch is {batch}, expected at least 1")
-    for name, given, axis in (("x", x, 0), ("noise", noise, 1)):
-        if isinstance(given, Tensor) and (given.ndim <= axis or given.shape[axis] != samples):
-            raise ValueError(
-                f"{name} has shape {tuple(given.shape)}, expected {samples} samples on axis {axis}"
-            )
+    _check_samples(samples, batch, x, noise)
     model = matching(denoiser, plan)
     size = samples if batch is None else batch
     model.check(samples, size)
@@ -228,6 +220,18 @@ def sample(
         results.append(step.x if step.x.requires_grad else step.x.clone())  # frees the rest
     close()
     return torch.cat(results) if len(results) > 1 else results[0]
+
+
+def _check_samples(samples: int, batch: int | None, x: Tensor | None, noise: Noise) -> None:
+    if samples == 0:
+        raise ValueError("seeds is empty, expected one seed per sample")
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch}, expected at least 1")
+    for name, given, axis in (("x", x, 0), ("noise", noise, 1)):
+        if isinstance(given, Tensor) and (given.ndim <= axis or given.shape[axis] != samples):
+            raise ValueError(
+                f"{name} has shape {tuple(given.shape)}, expected {samples} samples on axis {axis}"
+            )
 
 
 def matching(denoiser: Model, plan: Plan) -> Denoiser:

@@ -155,15 +155,7 @@ def compare(
         comparable = who not in own_noise and (who != OURS or not plan.is_stochastic)
         worst = float((result - expected).abs().max() / expected.abs().max())
         differences[who] = worst if comparable else None
-    rounds: list[dict[str, tuple[float, float]]] = []
-    names, start = list(everybody), time.perf_counter()
-    while not rounds or more(len(rounds), (time.perf_counter() - start) / max(seconds, 1e-3)):
-        turn = len(rounds) % len(names)
-        measured = {}
-        for who in names[turn:] + names[:turn]:
-            _, spent, inside = timed(everybody[who], subject.network, x)
-            measured[who] = (spent, 1 - inside / spent)
-        rounds.append(measured)
+    rounds = interleaved(everybody, subject.network, x, seconds)
     return [
         Timing(
             who,
@@ -173,8 +165,24 @@ def compare(
             difference=differences[who],
             first=firsts[who],
         )
-        for who in names
+        for who in everybody
     ]
+
+
+def interleaved(
+    runs: Mapping[str, Run], network: Network, x: Tensor, seconds: float
+) -> list[dict[str, tuple[float, float]]]:
+    """Return rounds of (seconds, share of them outside the network), by name."""
+    rounds: list[dict[str, tuple[float, float]]] = []
+    names, start = list(runs), time.perf_counter()
+    while not rounds or more(len(rounds), (time.perf_counter() - start) / max(seconds, 1e-3)):
+        turn = len(rounds) % len(names)
+        measured = {}
+        for who in names[turn:] + names[:turn]:
+            _, spent, inside = timed(runs[who], network, x)
+            measured[who] = (spent, 1 - inside / spent)
+        rounds.append(measured)
+    return rounds
 
 
 def more(rounds: int, spent: float) -> bool:

@@ -164,9 +164,7 @@ def optimal(
     ranked = sorted(((error(sigma), k) for k, sigma in enumerate(starts)))
     found = [_refined(starts[k], e, error, low, rounds) for e, k in ranked[:STARTS]]
     best, sigma = min(found, key=lambda pair: pair[0])
-    inner = sampler.func if isinstance(sampler, partial) else sampler
-    name = getattr(inner, "__name__", type(inner).__name__)
-    text = f"optimal(n={n}, sampler={name}, sigma_min={low!r}, sigma_max={high!r}"
+    text = f"optimal(n={n}, sampler={_name(sampler)}, sigma_min={low!r}, sigma_max={high!r}"
     return Levels(sigma, process, f"{text}, error={best:.4g})")
 
 
@@ -226,6 +224,11 @@ class _Watched:
             return self.denoiser.with_raw(x, sigma)
         D = self.denoiser(x, sigma)
         return D, D
+
+
+def _name(sampler: Callable[..., Any]) -> str:
+    inner = sampler.func if isinstance(sampler, partial) else sampler
+    return str(getattr(inner, "__name__", type(inner).__name__))
 
 
 def _no_noise(*interval: float) -> Any:

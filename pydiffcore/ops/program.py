@@ -151,16 +151,7 @@ def bind(
         RuntimeError: CUDA reports an error.
 
     """
-    check_tensor("state", state, STATE_DTYPES, 3)
-    check_tensor("input", input, IO_DTYPES, 2)
-    if input.shape != state.shape[1:]:
-        raise ValueError(
-            f"input has shape {tuple(input.shape)}, expected {tuple(state.shape[1:])} as in state"
-        )
-    if input.device != state.device:
-        raise ValueError(f"input is on {input.device}, expected {state.device} as state")
-    if overlap(state, input):
-        raise ValueError("input overlaps state, expected separate memory")
+    _check_memory(state, input)
     table = {
         "registers_in": registers_in, "registers_out": registers_out, "draws": draws, "A": A,
         "f": f, "d": d, "S": S, "stream": stream, "purpose": purpose, "c_skip": c_skip,
@@ -175,6 +166,19 @@ def bind(
         return int(advance_rows(rows.ctypes.data, rows.shape[1], F, unconditional))
 
     return Program(advance, by_parts, state, input)
+
+
+def _check_memory(state: Tensor, input: Tensor) -> None:
+    check_tensor("state", state, STATE_DTYPES, 3)
+    check_tensor("input", input, IO_DTYPES, 2)
+    if input.shape != state.shape[1:]:
+        raise ValueError(
+            f"input has shape {tuple(input.shape)}, expected {tuple(state.shape[1:])} as in state"
+        )
+    if input.device != state.device:
+        raise ValueError(f"input is on {input.device}, expected {state.device} as state")
+    if overlap(state, input):
+        raise ValueError("input overlaps state, expected separate memory")
 
 
 def _operands(
