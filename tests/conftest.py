@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: a denoiser with structure, exact in closed form, and one thread."""
+"""Fixtures: a denoiser with structure, exact in closed form, one thread, and graphs
+that replay on the CPU."""
 
 import numpy as np
 import pytest
 import torch
+from recording import tapes_for_graphs
 
 from pydiffcore import exact
 
@@ -26,3 +28,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """Graphs that replay on the CPU: their launches are those of the CUDA kernels' body."""
+    return tapes_for_graphs(monkeypatch)

@@ -16,5 +16,5 @@ python=${PYTHON:-python3}
 for tool in memcheck racecheck synccheck; do
   echo "== $tool"
   PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" --error-exitcode 1 \
-    "$python" -m pytest -q -m gpu -k bits tests/ops/test_gpu.py
+    "$python" -m pytest -q -m gpu -k test_bits tests/ops/test_gpu_bits.py
 done

@@ -17,19 +17,20 @@ from benchmarks.claims.claim import Figure, main
 
 OPS = Path(__file__).parents[3] / "tests" / "ops"
 RUNNER, NATIVE = OPS / "test_runner.py", OPS / "test_native.py"
+PROGRAM = OPS / "test_program_misuse.py"
 
 GROUPS = {
     "identity network, own input returned": [
         (RUNNER, "test_identity_network_that_returns_its_own_input"),
-        (NATIVE, "test_the_network_may_return_its_input_buffer"),
+        (PROGRAM, "test_the_network_may_return_its_input_buffer"),
     ],
     "views of the input, outputs across the registers": [
         (RUNNER, "test_output_that_is_a_view_of_the_input"),
         (RUNNER, "test_output_that_overlaps_the_registers"),
         (RUNNER, "test_channels_last_and_strided_inputs_work"),
-        (NATIVE, "test_partial_overlap_is_refused"),
-        (NATIVE, "test_operands_beside_the_state_are_accepted"),
-        (NATIVE, "test_input_inside_state_is_refused"),
+        (PROGRAM, "test_partial_overlap_is_refused"),
+        (PROGRAM, "test_operands_beside_the_state_are_accepted"),
+        (PROGRAM, "test_input_inside_state_is_refused"),
     ],
     "one output buffer for both guided calls": [
         (RUNNER, "test_recycled_output_buffer_between_the_two_guided_calls"),

@@ -6,7 +6,7 @@ to nearest, and none is fused, approximate or flushes subnormal numbers. Of the 
 nothing spilled, no stack (tests/cuda/ptx_checks.py, with the flags of the build). Their body, run
 on the processor over blocks and threads, leaves the bits of the CPU kernels, and a captured loop
 over it those of the eager one, with one recording for all seeds, levels, weights and conditions
-(tests/ops/test_cuda_host.py, tests/test_capture.py). The module imports without a driver.
+(tests/ops/test_cuda_host.py, tests/test_capture*.py). The module imports without a driver.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def compiled() -> Iterator[Figure]:
 
 def on_the_host() -> Iterator[Figure]:
     """The kernels' body and the captured loop over memory of the host."""
-    for what, path in (("CUDA bodies against the CPU kernels", "tests/ops/test_cuda_host.py"),
-                       ("captured loops against eager ones", "tests/test_capture.py")):  # fmt: skip
-        done = pytests.run([path], "-m", "not gpu")
+    captured = sorted(map(str, (ROOT / "tests").glob("test_capture*.py")))
+    for what, paths in (("CUDA bodies against the CPU kernels", ["tests/ops/test_cuda_host.py"]),
+                        ("captured loops against eager ones", captured)):  # fmt: skip
+        done = pytests.run(paths, "-m", "not gpu")
         yield Figure(f"{what}: tests that do not pass", len(done.bad), "<= 0", note=done.note)
 
 
