@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,12 @@ def main() -> None:
         "bits": lambda: run_bits(report, scale, device),
         "count": lambda: run_count(report, scale, device),
         "rows": lambda: run_rows(report, scale, device, deadline),
-        "policies": lambda: run_policies(report, scale, device, deadline),
-        "end_to_end": lambda: run_end_to_end(report, scale, device, deadline),
+        "policies": lambda: run_one_by_one(
+            report, "policies", policies.measure(scale, device, deadline), table.policy
+        ),
+        "end_to_end": lambda: run_one_by_one(
+            report, "end_to_end", end_to_end.measure(scale, device, deadline), table.end_to_end
+        ),
     }
     with compiled_anew():
         for part, run in parts.items():
@@ -164,20 +168,18 @@ def run_rows(report: Report, scale: Scale, device: torch.device, deadline: Deadl
     report.say(*table.rows(found))
 
 
-def run_policies(report: Report, scale: Scale, device: torch.device, deadline: Deadline) -> None:
+def run_one_by_one(
+    report: Report,
+    part: str,
+    measured: Iterable[dict[str, Any]],
+    lines: Callable[[dict[str, Any]], Iterable[str]],
+) -> None:
+    """Write and say each figure as soon as it is there."""
     found: list[dict[str, Any]] = []
-    for each in policies.measure(scale, device, deadline):
+    for each in measured:
         found.append(each)
-        report.add("policies", found)
-        report.say(*table.policy(each))
-
-
-def run_end_to_end(report: Report, scale: Scale, device: torch.device, deadline: Deadline) -> None:
-    found: list[dict[str, Any]] = []
-    for each in end_to_end.measure(scale, device, deadline):
-        found.append(each)
-        report.add("end_to_end", found)
-        report.say(*table.end_to_end(each))
+        report.add(part, found)
+        report.say(*lines(each))
 
 
 if __name__ == "__main__":

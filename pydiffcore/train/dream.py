@@ -68,6 +68,4 @@ def dream_terms(
     )
     target = target + to_target * error
     output = network((noisy + to_input * error).to(noisy.dtype), c_noise, **given)
-    m = squared_error(output, target)
-    weigh = factor(weight, prediction.coefficients(level)[1], level, output, target)
-    return m if weigh is None else m * weigh
+    return squared_error(output, target, factor(weight, c_out, level, output, target))

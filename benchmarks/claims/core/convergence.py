@@ -32,22 +32,15 @@ def measure():
     x = START * np.linspace(-1.7, 1.9, 8)[:, None]
     for name, (expected, tolerance) in BARS.items():
         sampler = getattr(samplers, name)
-        bar = f"<= {tolerance}"
-        found = order(sampler, gaussian, x, gaussian.solution(x, START, END), SIZES)
-        yield Figure(
-            f"{name} on a Gaussian: distance of the order from {expected}",
-            abs(found - expected),
-            bar,
-            note=f"order {found:.3f}, n = 20 … 320",
-        )
-        sizes = [320, 640, 1280] if expected == 1 else [80, 160, 320]
-        found = order(sampler, mixture, x, mixture.solution(x, START, END), sizes)
-        yield Figure(
-            f"{name} on a mixture: distance of the order from {expected}",
-            abs(found - expected),
-            bar,
-            note=f"order {found:.3f}, n = {sizes[0]} … {sizes[-1]}",
-        )
+        late = [320, 640, 1280] if expected == 1 else [80, 160, 320]
+        for what, data, sizes in (("Gaussian", gaussian, SIZES), ("mixture", mixture, late)):
+            found = order(sampler, data, x, data.solution(x, START, END), sizes)
+            yield Figure(
+                f"{name} on a {what}: distance of the order from {expected}",
+                abs(found - expected),
+                f"<= {tolerance}",
+                note=f"order {found:.3f}, n = {sizes[0]} … {sizes[-1]}",
+            )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["alpha_bar_betas", "table", "zero_terminal_snr"]
+__all__ = ["alpha_bar_betas", "table", "table_with_end", "zero_terminal_snr"]
 
 TINY = 2.0**-24  # stands for an alpha of zero where sigma must be finite
 
@@ -102,3 +102,10 @@ def table(
     if rescale and tiny:
         cumprod[-1] = TINY
     return {"betas": betas, "alphas": alphas, "alphas_cumprod": cumprod}
+
+
+def table_with_end(config: Mapping[str, Any], cls: type) -> dict[str, Tensor]:
+    """Return :func:`table` and final_alpha_cumprod, the ᾱ that the last step goes to."""
+    made = table(config, cls)
+    final = torch.tensor(1.0) if config["set_alpha_to_one"] else made["alphas_cumprod"][0]
+    return {**made, "final_alpha_cumprod": final}

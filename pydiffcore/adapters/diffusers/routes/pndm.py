@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pydiffcore.adapters.diffusers import betas, spacing
@@ -76,11 +75,8 @@ def transferred(X: Any, e: Any, ends: tuple[float, float], kind: str) -> Any:
 
 
 def setup(s: Any) -> dict[str, Any]:
-    made = betas.table(s.config, type(s))
-    first = made["alphas_cumprod"][0]
     return {
-        **made,
-        "final_alpha_cumprod": torch.tensor(1.0) if s.config.set_alpha_to_one else first,
+        **betas.table_with_end(s.config, type(s)),
         "init_noise_sigma": 1.0,
         "pndm_order": 4,
         "num_inference_steps": None,

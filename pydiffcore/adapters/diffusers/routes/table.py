@@ -47,11 +47,8 @@ def at_most_trained(s: Any, n: int) -> None:
 
 
 def ddim_setup(s: Any) -> dict[str, Any]:
-    made = betas.table(s.config, type(s))
-    first = made["alphas_cumprod"][0]
     return {
-        **made,
-        "final_alpha_cumprod": torch.tensor(1.0) if s.config.set_alpha_to_one else first,
+        **betas.table_with_end(s.config, type(s)),
         "init_noise_sigma": 1.0,
         "num_inference_steps": None,
         "timesteps": all_timesteps(s.config.num_train_timesteps),
