@@ -30,8 +30,9 @@ __all__ = ["compile_tape"]
 Vector = NDArray[np.float64]
 RANK_TOLERANCE = 1e-9
 # Beside a query of 0.67·x + 0.33·D, keep D and not x, of which 0.05 is new at σ = 10: what is later
-# read of D then is not a difference of two large numbers.
-CLOSE = (0.3, 0.03, 1e-3, RANK_TOLERANCE)
+# read of D then is not a difference of two large numbers.  So too beside 0.06·x + 0.94·D at σ = 44,
+# where 0.33 of x is new.
+CLOSE = (0.4, 0.03, 1e-3, RANK_TOLERANCE)
 
 
 class Step(NamedTuple):

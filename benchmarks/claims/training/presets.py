@@ -42,7 +42,8 @@ SHOWN = 20  # digits of each sampler in the picture
 def plans(name: str) -> dict[str, Plan]:
     """Return the preset's own sampler and two others."""
     cell, samplers = configured(FILES / f"{name}.toml").cell, pydiffcore.samplers
-    levels = pydiffcore.levels.karras(NFE, 0.02, 20.0, 3.0)
+    high = min(20.0, float(cell.law.quantile(1.0)))  # no level above those it was trained at
+    levels = pydiffcore.levels.karras(NFE, 0.02, high, 3.0)
     own = native_plan(cell, STEPS.get(name), bounds=(-1.0, 1.0))
     others = (samplers.dpmpp_2m, samplers.dpmpp_2m_sde)
     return {f"{cell.sampler} (its own)": own} | {

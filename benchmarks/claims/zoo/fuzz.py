@@ -7,12 +7,11 @@ may be five times the direct float32 run's.  The cases are the same each time.
 
 Two single errors have a ratio of chance: where a state lies between the mixture's two components
 its last calls multiply every rounding, the direct run's as well.  dpm_2 on two steps has 5.6 so;
-over 64 seeds its root mean square error is 0.56 of the direct run's.  So settings whose run exceeded
-twice the direct error are run again over 64 seeds, and there the medians should keep to five times.
-heun and restart have 1.9 there by their rows, and a few of 64 seeds have more than 5: the query and
-half the step are two registers, so that a state is rounded three times where the direct run, which
-keeps four tensors, rounds it once.  Where that step is less than a unit in the last place the direct
-run rounds nothing, and the ratio of medians goes to 4.5.
+over 64 seeds its root mean square error is 0.56 of the direct run's.  So settings whose run
+exceeded twice the direct error are run again over 64 seeds, and there the medians should keep to
+five times.  heun and restart have 1.9 there by their rows, and a few of 64 seeds have more than 5:
+the query and half the step are two registers, so that a state is rounded three times where the
+direct run, which keeps four tensors, rounds it once.
 
 The last figure leaves more room: 8 units in the last place times ``Plan.amplification``, where that
 is more than five times the direct error.
