@@ -29,7 +29,7 @@ from pydiffcore.prediction import Prediction
 from pydiffcore.train import laws
 from pydiffcore.train.frequencies import spectrum
 from pydiffcore.train.laws.core import number
-from pydiffcore.train.squared import squared_error, weighted_loss
+from pydiffcore.train.squared import check, squared_error, weighted_loss
 
 __all__ = ["denoising_loss", "denoising_terms", "lognormal_levels"]
 
@@ -138,6 +138,7 @@ def factor(
     """Return lambda c_out² in the dtype of output − target, [B], or None for a weight of None."""
     if weight is None:
         return None
+    check(output, target)
     dtype = torch.promote_types(output.dtype, target.dtype)
     return _on_output(weight, c_out, sigma).to(output.device, dtype)
 

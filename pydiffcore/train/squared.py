@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pydiffcore.ops import native
 
-__all__ = ["squared_error", "weighted_loss"]
+__all__ = ["check", "squared_error", "weighted_loss"]
 
 PLAIN = (Tensor, nn.Parameter)
 
@@ -72,7 +72,7 @@ def squared_error(output: Tensor, target: Tensor, factor: Tensor | None = None) 
         TypeError: output or target is no tensor of floating-point numbers, or factor no tensor.
         ValueError: the shapes differ, or factor is not [B].
     """
-    _check(output, target, factor)
+    check(output, target, factor)
     return _of(output, target, factor, False)
 
 
@@ -85,11 +85,12 @@ def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) 
     Raises:
         TypeError, ValueError: as :func:`squared_error`.
     """
-    _check(output, target, factor)
+    check(output, target, factor)
     return _of(output, target, factor, True)
 
 
-def _check(output: Any, target: Any, factor: Any) -> None:
+def check(output: Any, target: Any, factor: Any = None) -> None:
+    """Raise TypeError or ValueError unless the arguments of :func:`squared_error` fit together."""
     for name, given in (("output", output), ("target", target)):
         if not isinstance(given, Tensor):
             raise TypeError(f"{name} is {type(given).__name__}, expected a torch.Tensor")

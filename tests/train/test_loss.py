@@ -119,3 +119,12 @@ def test_a_compiled_step_keeps_its_graphs_when_seeds_change():
         if first == 0:
             before = len(graphs)
     assert len(graphs) == before > 0
+
+
+@pytest.mark.parametrize("weight", [None, weights.unit_eps()], ids=["no weight", "unit_eps"])
+def test_an_output_that_is_no_tensor_is_named(weight):
+    def network(x, c_noise):
+        return x, None
+
+    with pytest.raises(TypeError, match="output is tuple, expected"):
+        denoising_loss(network, torch.zeros(2, 3), [0.1, 1.0], edm(), seeds=[0, 1], weight=weight)
