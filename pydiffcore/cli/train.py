@@ -67,17 +67,19 @@ def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
     from pydiffcore.train.run import run as whole
 
     watcher = Watcher(config, folder) if here.first else None
+    together = here.first or config.run.shard  # who has only a part of the network calls it too
     try:
-        out = whole(config, source, folder, here, watch=watcher)
+        out = whole(config, source, folder, here, watch=watcher or Grids(config, folder))
     except FloatingPointError as error:
         print(f"pydiffcore train: {error}; the checkpoints before it are in {folder}")
         return 1
     finally:
         if watcher is not None:
             watcher.close()
-    if here.first and out.finished:
+    if together and out.finished:
         save_trained(folder / "model", out.trainer)
         _draw(out.trainer, folder / "samples.png")
+    if here.first and out.finished:
         print(f"{folder / 'model'}.safetensors: pydiffcore sample {folder} draws from it")
     elif here.first and out.saved:
         print(f"stopped by {out.signal} after step {out.trainer.step}; the same command goes on")
@@ -102,7 +104,8 @@ def _dry(config: Config, source: Source, here: Ranks) -> int:
         print(config.model_dump_json(indent=1))
         print(f"data         {len(source)} images {source.shape}, {source.classes} classes")
         print(f"network      {config.network_name}, {count / 1e6:.2f} M parameters")
-        print(f"memory       {copies * 4 * count / 2**20:.0f} MiB of weights, moments, averages, "
+        held = copies * 4 * count / 2**20 / (here.count if config.run.shard else 1)
+        print(f"memory       {held:.0f} MiB of weights, moments, averages, "
               "and the activations of a batch")  # fmt: skip
         print(f"time         {seconds:.3f} s a step, {batch / seconds:.0f} images/s, "
               f"{config.steps} steps, {config.steps * seconds / 3600:.2g} h")  # fmt: skip
@@ -110,7 +113,10 @@ def _dry(config: Config, source: Source, here: Ranks) -> int:
 
 
 def _draw(trainer: Trainer, path: Path) -> None:
-    """Write a grid of the first average by the preset's own sampler, from fixed seeds."""
+    """Write a grid of the first average by the preset's own sampler, from fixed seeds.
+
+    Where the training is sharded all ranks draw it, and the first writes.
+    """
     import torch
 
     import pydiffcore
@@ -132,16 +138,29 @@ def _draw(trainer: Trainer, path: Path) -> None:
     x0 = pydiffcore.sample(
         model, plan, shape=trainer.shape, seeds=range(count), device=trainer.ranks.device
     )
-    if trainer.shape[0] in (1, 3):
+    if trainer.ranks.first and trainer.shape[0] in (1, 3):
         columns = trainer.classes if 0 < trainer.classes <= 16 else 8
         pictures.write_grid(path, pictures.to_pixels(x0), columns)
+
+
+class Grids:
+    """Samples as the training goes."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.every, self.folder, self.drawn = config.run.sample_every, folder, 0
+
+    def __call__(self, trainer: Trainer, line: dict[str, Any]) -> None:
+        """Draw a grid where one is due."""
+        if self.every and line["step"] // self.every > self.drawn:
+            self.drawn = line["step"] // self.every
+            _draw(trainer, self.folder / f"samples-{line['step']:08d}.png")
 
 
 class Watcher:
     """A progress bar, TensorBoard where it is installed, and samples as the training goes."""
 
     def __init__(self, config: Config, folder: Path) -> None:
-        self.config, self.folder, self.drawn = config, folder, 0
+        self.grids = Grids(config, folder)
         try:
             from tqdm.auto import tqdm
 
@@ -157,6 +176,7 @@ class Watcher:
 
     def __call__(self, trainer: Trainer, line: dict[str, Any]) -> None:
         """Show a line of the log."""
+        self.grids(trainer, line)  # first: other ranks may draw it too, whatever fails here
         if self.bar is not None:
             self.bar.update(line["images"] - self.bar.n)
             self.bar.set_postfix(loss=_short(line["loss"]), skipped=line["skipped"])
@@ -167,10 +187,6 @@ class Watcher:
             for name, value in flat.items():
                 if isinstance(value, int | float):
                     self.board.add_scalar(name.replace(" ", ""), value, line["step"])
-        every = self.config.run.sample_every
-        if every and line["step"] // every > self.drawn:
-            self.drawn = line["step"] // every
-            _draw(trainer, self.folder / f"samples-{line['step']:08d}.png")
 
     def close(self) -> None:
         """Leave the line of the bar, flush the board."""

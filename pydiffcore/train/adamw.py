@@ -3,7 +3,8 @@
 
 torch's own step asks, at every step and for every weight, what kind of tensor it is and where its
 moments are: for a network of small layers that takes longer than the moments' arithmetic.  State,
-numbers and their bits are torch's.  Source: Loshchilov & Hutter 2019 (arXiv 1711.05101).
+numbers and their bits are torch's.  Of weights that are sharded each rank steps its own part.
+Source: Loshchilov & Hutter 2019 (arXiv 1711.05101).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from pydiffcore.train.shard import local
 
 __all__ = ["AdamW"]
 
@@ -30,20 +33,27 @@ class AdamW(torch.optim.AdamW):
         (group,) = self.param_groups
         parameters: list[Tensor] = group["params"]
         gradients = [each.grad for each in parameters]
-        started = len(self.state) == len(parameters)
-        given = [each for each in gradients if each is not None]
+        given = [local(each) for each in gradients if each is not None]
         plain = not (group["amsgrad"] or group["maximize"])
-        if not (plain and group["fused"] and started and len(given) == len(parameters)):
+        if not (plain and group["fused"] and len(given) == len(parameters)):
             self.step()
             return
         if self._of is not self.state:
-            held = [self.state[each] for each in parameters]
-            self._found = tuple([moments[name] for moments in held] for name in NAMES)
+            held = [self.state[each] or self._begun(each) for each in parameters]
+            moments = tuple([local(each[name]) for each in held] for name in NAMES)
+            self._found = ([local(each.detach()) for each in parameters], *moments)
             self._of = self.state
-        first, second, steps = self._found
+        weights, first, second, steps = self._found
         torch._foreach_add_(steps, 1)
         torch._fused_adamw_(
-            parameters, given, first, second, [], steps, lr=float(group["lr"]),
+            weights, given, first, second, [], steps, lr=float(group["lr"]),
             beta1=group["betas"][0], beta2=group["betas"][1], eps=group["eps"],
             weight_decay=group["weight_decay"], amsgrad=False, maximize=False,
         )  # fmt: skip
+
+    def _begun(self, parameter: Tensor) -> dict[str, Tensor]:
+        """Give a weight the state that torch gives it before its first step."""
+        counted = torch.zeros((), dtype=torch.float32, device=parameter.device)
+        zeros = [torch.zeros_like(parameter, memory_format=torch.preserve_format) for _ in "12"]
+        self.state[parameter] = {"step": counted, "exp_avg": zeros[0], "exp_avg_sq": zeros[1]}
+        return self.state[parameter]

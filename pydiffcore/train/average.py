@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pydiffcore.train.ema import ema_copy
 from pydiffcore.train.posthoc import exponent
+from pydiffcore.train.shard import local
 
 __all__ = ["Average", "Fixed", "HalfLife", "InversePower", "Pairs", "Power", "move", "paired"]
 
@@ -143,9 +144,12 @@ class Pairs:
 
 
 def paired(average: nn.Module, network: nn.Module) -> Pairs:
-    """Return the tensors of an average and its network; of neither may one be replaced."""
+    """Return the tensors of an average and its network; of neither may one be replaced.
+
+    Where both are sharded, these are this rank's parts: the average of a part is the average's.
+    """
     into, of = (
-        [each.detach() for each in module.parameters() if each.is_floating_point()]
+        [local(each.detach()) for each in module.parameters() if each.is_floating_point()]
         for module in (average, network)
     )
     buffers = list(zip(average.buffers(), network.buffers(), strict=True))

@@ -92,6 +92,7 @@ class Run(Section):
     samples: Annotated[int, Field(ge=1, le=1024)] = 64
     sample_steps: Annotated[int, Field(ge=1)] | None = None  # of the preset's own sampler
     patience: Count = 20  # steps in a row whose gradients are not finite
+    shard: bool = False  # weights, moments and averages in parts on all ranks
 
     def steps_of(self, cell: Cell) -> int:
         """Return ``sample_steps``; where it is None 50, or as many as the cell's table has."""
@@ -162,6 +163,11 @@ class Config(Section):
             raise ValueError(
                 f"optimiser.accumulate is {parts.accumulate}, expected a divisor of "
                 f"optimiser.batch, {parts.batch}"
+            )
+        if self.run.shard and parts.precision == "float16":
+            raise ValueError(
+                "run.shard is true, but with optimiser.precision 'float16' each rank would find "
+                "another loss scale; expected float32 or bfloat16"
             )
         if self.data.mirror and name in ("mlp", "unet1d"):
             raise ValueError(f"data.mirror is true, but {name} takes no images; expected false")

@@ -17,6 +17,7 @@ from pydiffcore.prediction import Prediction, edm
 from pydiffcore.train import checkpoint
 from pydiffcore.train.cells import replaced
 from pydiffcore.train.presets import PRESETS
+from pydiffcore.train.shard import whole
 
 if TYPE_CHECKING:  # it needs pydantic, which a model that is loaded does not
     from pydiffcore.train.trainer import Trainer
@@ -77,6 +78,8 @@ def save_model(
 def save_trained(path: str | Path, trainer: Trainer, average: str | None = None) -> None:
     """Write an average of a training as a model, to be sampled from.
 
+    The first rank writes; where the training is sharded all others call this too.
+
     Args:
         path: its name, without ending.
         trainer: between two steps.
@@ -102,7 +105,9 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
             "config": config.model_dump(mode="json"), "step": trainer.step, "average": name,
         },
     }  # fmt: skip
-    checkpoint.save(path, network.state_dict(), meta)
+    state = whole(network.state_dict(), trainer.ranks)
+    if trainer.ranks.first:
+        checkpoint.save(path, state, meta)
 
 
 def load_model(path: str | Path) -> Model:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def run(
         folder: gets config.json, log.jsonl, checkpoints/ and snapshots/.
         ranks: this process among all.
         echo: called with what a user should know; on the first rank alone.
-        watch: called with every line of the log; on the first rank alone.
+        watch: called with every line of the log; on the first rank alone, or with ``run.shard``
+            on all, which must then call a network together.
 
     Raises:
         ValueError: the folder holds a training with another configuration.
@@ -154,12 +156,10 @@ def _steps(
         if report.step % config.run.log_every == 0 or report.step == config.steps:
             line = window.line(report, config.optimiser.batch, trainer.skipped)
             window = Window()
-            if trainer.ranks.first:
+            for note in (partial(_write, folder), watch):
                 try:
-                    with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
-                    if watch is not None:
-                        watch(trainer, line)
+                    if note is not None and (trainer.ranks.first or config.run.shard):
+                        note(trainer, line)
                 except OSError as error:
                     echo(f"step {report.step} is not in the log: {error}; the training goes on")
         if report.step % config.run.save_every == 0 and report.step < config.steps:
@@ -167,15 +167,20 @@ def _steps(
         yield report
 
 
+def _write(folder: Path, trainer: Trainer, line: dict[str, Any]) -> None:
+    if trainer.ranks.first:
+        with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
 def _save(trainer: Trainer, folder: Path, echo: Callable[[str], None]) -> bool:
     """Write a checkpoint; a disk that is full costs this one, and the training goes on."""
     failed = False
-    if trainer.ranks.first:
-        try:
-            save(folder, trainer, trainer.config.run.keep)
-        except OSError as error:
-            failed = True
-            echo(f"step {trainer.step} is not saved: {error}")
+    try:
+        save(folder, trainer, trainer.config.run.keep)
+    except OSError as error:
+        failed = True
+        echo(f"step {trainer.step} is not saved: {error}")
     return not trainer.ranks.any(failed)
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pydiffcore import __version__
 from pydiffcore.train import checkpoint
 from pydiffcore.train.average import Power
+from pydiffcore.train.shard import placed, whole
 from pydiffcore.train.trainer import Trainer
 
 __all__ = ["resumed", "save"]
@@ -28,17 +29,22 @@ NAME = re.compile(r"step-(\d{8})\.json")
 def save(folder: Path, trainer: Trainer, keep: int) -> Path:
     """Write a checkpoint of a training between two steps; drop all but the newest ``keep``.
 
+    The first rank writes; where the training is sharded all others call this too.
+
     Raises:
         OSError: the disk is full, or cannot be written; what was there before is still whole.
 
     """
     path = folder / "checkpoints" / f"step-{trainer.step:08d}"
-    checkpoint.save(path, tensors(trainer), described(trainer))
+    held = whole(tensors(trainer), trainer.ranks)
+    if not trainer.ranks.first:
+        return path
+    checkpoint.save(path, held, described(trainer))
     for name, kind in trainer.config.kinds.items():
         if isinstance(kind, Power):
             place = folder / "snapshots" / f"step-{trainer.step:08d}-{name}"
             about = {"width": kind.width, "step": trainer.step - trainer.skipped}
-            checkpoint.save(place, trainer.averages[name].state_dict(), about)
+            checkpoint.save(place, under(f"average.{name}/", held), about)
     for step, old in steps_of(folder)[keep:]:
         if step != trainer.step:
             for ending in checkpoint.ENDINGS:
@@ -80,7 +86,7 @@ def resumed(folder: Path, trainer: Trainer) -> tuple[int, list[str]]:
 
 
 def tensors(trainer: Trainer) -> dict[str, Tensor]:
-    """Return every tensor of a training by a name."""
+    """Return every tensor of a training by a name; sharded where the training is."""
     parts: dict[str, Any] = {"network": trainer.network.state_dict()}
     parts |= {f"average.{name}": each.state_dict() for name, each in trainer.averages.items()}
     if trainer.head is not None:
@@ -148,26 +154,47 @@ def _restore(found: dict[str, Tensor], meta: dict[str, Any], trainer: Trainer) -
     for name, tensor in found.items():
         part, _, rest = name.partition("/")
         parts.setdefault(part, {})[rest] = tensor
-    trainer.network.load_state_dict(parts["network"])
+    _load(trainer.network, parts["network"])
     for name, average in trainer.averages.items():
-        average.load_state_dict(parts[f"average.{name}"])
+        _load(average, parts[f"average.{name}"])
     if trainer.head is not None:
         trainer.head.load_state_dict(parts["head"])
     if trainer.resampler is not None:
         trainer.resampler.load_state_dict(parts["resampler"])
-    moments = {
-        int(part.split(".")[1]): held
-        for part, held in parts.items()
-        if part.startswith("optimiser.")
-    }
-    groups = trainer.optimiser.state_dict()["param_groups"]
-    trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-    for parameter, held in trainer.optimiser.state.items():
-        for name, moment in held.items():
-            if isinstance(moment, Tensor) and moment.shape == parameter.shape:
-                # A fused optimiser goes over memory: in the order of the weight's, not of the file.
-                held[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
+    _take(trainer.optimiser, {part: held for part, held in parts.items() if "optimiser." in part})
     if trainer.scaler.is_enabled() and meta["scaler"]:
         trainer.scaler.load_state_dict(meta["scaler"])
     trainer.step, trainer.skipped = int(meta["step"]), int(meta["skipped"])
     trainer.in_a_row = int(meta["in_a_row"])
+
+
+def _load(module: nn.Module, found: dict[str, Tensor]) -> None:
+    """Load a state, of which a module that is sharded takes its part."""
+    own = module.state_dict()
+    state = {name: placed(t, own[name]) if name in own else t for name, t in found.items()}
+    module.load_state_dict(state)
+
+
+def _take(optimiser: torch.optim.Optimizer, found: dict[str, dict[str, Tensor]]) -> None:
+    """Load the moments, of which each rank takes those of its own weights."""
+    description = optimiser.state_dict()
+    (weights,) = [group["params"] for group in optimiser.param_groups]
+    moments: dict[int, dict[str, Tensor]] = {}
+    for part, held in found.items():
+        place = int(part.split(".")[1])
+        parameter = weights[place]
+        moments[place] = {
+            name: placed(moment, parameter) if moment.shape == parameter.shape else moment
+            for name, moment in held.items()
+        }
+    optimiser.load_state_dict({"state": moments, "param_groups": description["param_groups"]})
+    for parameter, state in optimiser.state.items():
+        for name, moment in state.items():
+            if isinstance(moment, Tensor) and moment.shape == parameter.shape:
+                # A fused optimiser goes over memory: in the order of the weight's, not of the file.
+                state[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
+
+
+def under(prefix: str, held: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, by the rest of their names."""
+    return {name[len(prefix) :]: t for name, t in held.items() if name.startswith(prefix)}

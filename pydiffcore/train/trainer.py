@@ -19,19 +19,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from pydiffcore.data.augment import Augmentation, dropped, mirrored
 from pydiffcore.data.loader import Batch
 from pydiffcore.networks import Uncertainty
 from pydiffcore.ops.noise import seed_keys
 from pydiffcore.train.adamw import AdamW
-from pydiffcore.train.average import paired, started
+from pydiffcore.train.average import paired
 from pydiffcore.train.bands import Bands
 from pydiffcore.train.config import Config
 from pydiffcore.train.gradients import clipped
 from pydiffcore.train.loss import denoising_terms
 from pydiffcore.train.network import network_of
+from pydiffcore.train.parallel import alone, reduced, reducing, spread
 from pydiffcore.train.ranks import Ranks
 from pydiffcore.train.resampler import Resampler
 from pydiffcore.train.seeded import seeded
@@ -107,12 +107,15 @@ class Trainer:
         labelled = config.data.labels and config.network_name != "unet1d"
         self.shape, self.classes = tuple(shape), classes if labelled else 0
         device = self.ranks.device
-        self.network = network_of(config, self.shape, self.classes).to(device)
+        self.network = network_of(config, self.shape, self.classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.run.seed + 2**24)
             learns = self.cell.loss == "uncertainty"
             self.head = Uncertainty().to(device) if learns else None
-        self.averages = started(self.network, config.kinds)
+        self._model, self.averages = spread(
+            self.network, config.kinds, self.ranks, config.run.shard
+        )
+        self._alone = alone(self._model, self.head)
         self._pairs = {name: paired(each, self.network) for name, each in self.averages.items()}
         self._kinds, parts, self._parameters = config.kinds, config.optimiser, self._learned()
         self.optimiser = AdamW(
@@ -123,12 +126,6 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=half and device.type == "cuda")
         self.resampler = Resampler(self.cell.process) if config.importance else None
         self.step = self.skipped = self.in_a_row = 0
-        self._model: nn.Module = self.network
-        if self.ranks.count > 1:
-            places = [device] if device.type == "cuda" else None
-            self._model = DistributedDataParallel(
-                self.network, device_ids=places, broadcast_buffers=False
-            )
         self._augmentation = Augmentation(p=config.data.augment)
 
     def _learned(self) -> list[nn.Parameter]:
@@ -186,8 +183,7 @@ class Trainer:
         cuts = [size * k // parts for k in range(parts + 1)]
         seen: list[tuple[NDArray[np.float64], Tensor]] = []
         for k, (low, high) in enumerate(pairwise(cuts)):
-            last = k == parts - 1 or not isinstance(self._model, DistributedDataParallel)
-            with nullcontext() if last else self._model.no_sync():  # type: ignore[operator]
+            with reducing(self._model, last=k == parts - 1):
                 sigma, terms = self._terms(batch, low, high)
                 self._descend(terms, size)
             seen.append((sigma, terms.detach()))
@@ -195,10 +191,7 @@ class Trainer:
         if parts > 1:
             sigma, terms = np.concatenate([s for s, _ in seen]), torch.cat([t for _, t in seen])
         terms = terms.double()
-        if self.head is not None and self.ranks.count > 1:
-            for parameter in self.head.parameters():
-                assert parameter.grad is not None
-                parameter.grad = self.ranks.mean(parameter.grad).to(parameter.dtype)
+        reduced(self._alone, self.ranks)
         sums, counts = BANDS.sums(sigma, terms)
         loss = float(terms.mean())
         if self.ranks.count == 1:
@@ -279,4 +272,4 @@ class Trainer:
     def _norm(self) -> float:
         """Return the norm of all gradients, clipped where that is asked for."""
         self.scaler.unscale_(self.optimiser) if self.scaler.is_enabled() else None
-        return clipped(self._parameters, self.config.optimiser.clip)
+        return clipped(self._parameters, self.config.optimiser.clip, self.ranks)

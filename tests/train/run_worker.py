@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import torch
-from test_run import tiny
+from trainings import tiny
 
 from pydiffcore.data import Loader, open_source
 from pydiffcore.train import ranks

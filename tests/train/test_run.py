@@ -2,10 +2,7 @@
 """Whole trainings: interrupted and taken up, on several ranks, with faults."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +11,11 @@ import torch
 pytest.importorskip("pydantic")
 pytest.importorskip("sklearn")
 
+from trainings import TINY, started, tiny, weights
+
 from pydiffcore.data import Loader, open_source
 from pydiffcore.train import run as runs
 from pydiffcore.train import storage
-from pydiffcore.train.config import configured
 from pydiffcore.train.model import load_model, save_trained
 from pydiffcore.train.presets import PRESETS
 from pydiffcore.train.ranks import Ranks
@@ -25,26 +23,6 @@ from pydiffcore.train.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")  # as many as the worker has
 WORKER = Path(__file__).with_name("run_worker.py")
-TINY = {
-    "adm": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], head_channels=16, dropout=0.0}",
-    "ddpmpp": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], dropout=0.0}",
-    "dit": "{patch=4, width=16, depth=1, heads=2}",
-    "edm2": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], head_channels=16}",
-    "ncsnpp": "{width=16, multipliers=[1, 1], blocks=1, attention=[4], dropout=0.0}",
-    "refinenet": "{width=8}",
-    "unet": "{width=8, embedding=16, dropout=0.0}",
-}
-
-
-def tiny(preset="ddpm", **changes):
-    given = {"optimiser.batch": 12, "run.images": 96, "data.workers": 0, "run.log_every": 2}
-    given |= {"network.options": TINY[PRESETS[preset].network], **changes}
-    return configured(preset=preset, overrides=[f"{k}={v}" for k, v in given.items()])
-
-
-def weights(trainer):
-    named = {**storage.tensors(trainer)}
-    return {name: tensor.clone() for name, tensor in named.items()}
 
 
 def same(a, b):
@@ -207,20 +185,8 @@ def test_a_model_of_the_digits_own_network_is_loaded_as_its_preset(digits, tmp_p
     assert load_model(tmp_path / "model").prediction == PRESETS["edm"].prediction
 
 
-def started(folder, *, ranks=0, **environment):
-    """Start the worker, alone or by torchrun."""
-    command = [sys.executable, str(WORKER), str(folder)]
-    if ranks:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
-                   f"--nproc-per-node={ranks}", str(WORKER), str(folder)]  # fmt: skip
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )  # fmt: skip
-
-
 def test_sigterm_saves_and_a_second_run_finishes(digits, tmp_path):
-    with started(tmp_path, WORKER_SLEEP="0.05") as worker:
+    with started(WORKER, tmp_path, WORKER_SLEEP="0.05") as worker:
         assert worker.stdout is not None
         for line in worker.stdout:
             if "step 2" in line:
@@ -230,7 +196,7 @@ def test_sigterm_saves_and_a_second_run_finishes(digits, tmp_path):
     assert worker.returncode == 0, rest
     (step, _), *_ = storage.steps_of(tmp_path)
     assert 2 <= step < 8
-    again = started(tmp_path)
+    again = started(WORKER, tmp_path)
     said, _ = again.communicate(timeout=120)
     assert again.returncode == 0, said
     assert f"going on after step {step}" in said
@@ -244,7 +210,7 @@ def test_sigterm_saves_and_a_second_run_finishes(digits, tmp_path):
 def test_two_and_three_ranks_train_what_one_does(tmp_path):
     lines = {}
     for ranks in (1, 2, 3):
-        worker = started(tmp_path / str(ranks), ranks=ranks)
+        worker = started(WORKER, tmp_path / str(ranks), ranks=ranks)
         said, _ = worker.communicate(timeout=300)
         assert worker.returncode == 0, said
         log = (tmp_path / str(ranks) / "log.jsonl").read_text().splitlines()
@@ -255,11 +221,11 @@ def test_two_and_three_ranks_train_what_one_does(tmp_path):
 
 @pytest.mark.slow
 def test_a_rank_that_dies_ends_all_and_the_same_command_goes_on(tmp_path):
-    worker = started(tmp_path, ranks=2, WORKER_DIES="1")
+    worker = started(WORKER, tmp_path, ranks=2, WORKER_DIES="1")
     said, _ = worker.communicate(timeout=200)
     assert worker.returncode != 0, said
     assert [step for step, _ in storage.steps_of(tmp_path)] == [2]
-    worker = started(tmp_path, ranks=2)
+    worker = started(WORKER, tmp_path, ranks=2)
     said, _ = worker.communicate(timeout=200)
     assert worker.returncode == 0, said
     assert "going on after step 2" in said
