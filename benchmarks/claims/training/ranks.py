@@ -3,6 +3,7 @@
 
 ``torchrun`` starts them with gloo; the global batch is 24. Losses agree to rounding, as sums are
 added in another order; levels and network inputs, which hold the noise, agree to the bit.
+Two processes of which each holds half of every weight (``run.shard``) train that too.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ STEPS, SEED = 50, 5
 MODULE = "benchmarks.claims.training.tiny"
 
 
-def train(folder: Path, count: int) -> tuple[list[float], list[NDArray[np.float32]]]:
+def train(
+    folder: Path, count: int, *, shard: bool = False
+) -> tuple[list[float], list[NDArray[np.float32]]]:
     """Return the losses of all steps, and their levels with inputs in the order of the samples."""
-    words = [MODULE, folder, STEPS, SEED, STEPS, folder / "inputs"]
+    words = [MODULE, folder, STEPS, SEED, STEPS, folder / "inputs", *["shard"] * shard]
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     done = subprocess.run(
         [sys.executable, *(launcher if count > 1 else []), "-m", *map(str, words)],
@@ -47,14 +50,13 @@ def train(folder: Path, count: int) -> tuple[list[float], list[NDArray[np.float3
 def measure() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as name:
         alone, given = train(Path(name) / "1", 1)
-        for count in (2, 3):
-            losses, inputs = train(Path(name) / str(count), count)
+        for count, shard in ((2, False), (3, False), (2, True)):
+            who = f"{count} processes" + ", sharded" * shard
+            losses, inputs = train(Path(name) / who.replace(" ", "-"), count, shard=shard)
             away = max(abs(a / b - 1) for a, b in zip(losses, alone, strict=True))
             differ = sum(not np.array_equal(a, b) for a, b in zip(inputs, given, strict=True))
-            yield Figure(
-                f"{count} processes: largest relative difference of a loss", away, "<= 1e-5"
-            )
-            yield Figure(f"{count} processes: steps whose levels or inputs differ", differ, "<= 0",
+            yield Figure(f"{who}: largest relative difference of a loss", away, "<= 1e-5")
+            yield Figure(f"{who}: steps whose levels or inputs differ", differ, "<= 0",
                          note=f"of {STEPS}")  # fmt: skip
 
 

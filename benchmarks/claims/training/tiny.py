@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tiny training of digits in a process of its own: python -m benchmarks.claims.training.tiny.
 
-    tiny FOLDER STEPS SEED SAVE_EVERY [INPUTS]
+    tiny FOLDER STEPS SEED SAVE_EVERY [INPUTS [shard]]
 
-INPUTS is a folder that gets, for each rank and step, the levels and network inputs of its samples.
+INPUTS is a folder that gets, for each rank and step, the levels and network inputs of its samples;
+"shard" leaves each rank a part of every weight.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ NETWORK = "{width=16, multipliers=[1, 1], blocks=1, attention=[4], dropout=0.1}"
 BATCH = 24
 
 
-def config(steps: int, seed: int, save_every: int, dropout: bool = True) -> Config:
+def config(
+    steps: int, seed: int, save_every: int, dropout: bool = True, shard: bool = False
+) -> Config:
     """Return an EDM training of a small DDPM++ on digits."""
     network = NETWORK if dropout else NETWORK.replace("0.1}", "0.0}")
     return configured(overrides=[
         f"network.options={network}", f"optimiser.batch={BATCH}", "data.workers=0",
         f"run.images={steps * BATCH}", f"run.seed={seed}", f"run.save_every={save_every}",
-        "run.log_every=1", "data.mirror=true",
+        "run.log_every=1", "data.mirror=true", f"run.shard={str(shard).lower()}",
         'averages={a={kind="half_life", images=500}, b={kind="power", width=0.1}}',
     ])  # fmt: skip
 
@@ -66,7 +69,8 @@ def main() -> None:
         module.Trainer = Recorded  # type: ignore[misc]
     torch.set_num_threads(1)
     with ranks.started("cpu", timeout=120) as here:
-        run(config(steps, seed, every, not recording), open_source("digits"), folder, here,
+        given = config(steps, seed, every, not recording, shard="shard" in sys.argv)
+        run(given, open_source("digits"), folder, here,
             watch=lambda trainer, line: print(line["step"], flush=True))  # fmt: skip
 
 
