@@ -81,6 +81,21 @@ def in_parts(here, source):
             assert local(tensor).shape[0] <= -(-tensor.shape[0] // here.count), name
 
 
+def reduced_once(here, source):
+    """Gradients come to the parts with the last part of a batch, not with each."""
+    trainer, _, _ = trained("edm2", {"optimiser.accumulate": 2}, here, source, steps=0)
+    inner, there = trainer._descend, []
+
+    def watched(terms, size):
+        inner(terms, size)
+        there.append(trainer.network.enter.weight.grad is not None)
+
+    trainer._descend = watched
+    with Loader(source, batch=12, workers=0, rank=here.rank, ranks=here.count) as loader:
+        trainer.advance(next(loader))
+    assert there == [False, True]
+
+
 def skipped(here, source):
     """A gradient that is not finite on one rank alone changes nothing on any."""
     trainer, _, _ = trained("edm2", {}, here, source, steps=2)
@@ -122,5 +137,6 @@ if __name__ == "__main__":
         alike(here, digits)
         halved(here, digits)
         in_parts(here, digits)
+        reduced_once(here, digits)
         skipped(here, digits)
         resumed(here, digits, Path(sys.argv[1]))
