@@ -145,7 +145,8 @@ class Trainer:
             group["lr"] = rate
         if not self.network.training:
             self.network.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss, sums, counts = self._backward(batch)
         norm = self._norm()
         finite = math.isfinite(norm) and math.isfinite(loss)
