@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.guidance import Guidance
+from pydiffcore.ops.lent import lend, take_back
 from pydiffcore.ops.noise import checked_seeds
 from pydiffcore.ops.reference import guided
 from pydiffcore.ops.runner import Runner
@@ -30,11 +31,17 @@ class Step(NamedTuple):
     Attributes:
         call: number of the call, ``plan.nfe`` for the finished run.
         sigma: EDM level of the query, the final level for the finished run.
-        x: the query [B, *shape], for the finished run the result; a view that the next row
-            overwrites, in the registers' frame (times ``plan.scale[call]``).
+        x: the query [B, *shape], for the finished run the result, in the registers' frame (times
+            ``plan.scale[call]``); the caller's own, which no later row changes.
         F: the network's output, the conditional one under guidance, None for the finished run.
         F_uncond: the unconditional output, None where the call is not guided.
         weight: the guidance weight w, a number or one per sample.
+
+    What is written into ``x`` before the next step is asked for is what the row goes on from, with
+    every prediction and backend.  F stays what the network answered before it, so that the row's
+    D = c_skip·x + c_out·F is of the new x and the old F (of a model ``D(x, sigma)``, the old D).
+    To change what the network sees, or D itself, as inpainting does, wrap the denoiser.
+    Replacing F, or changing it in place, is not part of this.
     """
 
     call: int
@@ -74,27 +81,38 @@ def trajectory(
 ) -> Iterator[Step]:
     """Run one batch and yield a :class:`Step` after every network call and at the end.
 
-    Arguments as for :func:`sample`; all samples form one batch.
+    The steps may be kept, ``states = [step.x for step in trajectory(...)]``, and ``step.x``
+    edited in place, which :class:`Step` says more of.  Arguments as for :func:`sample`; all
+    samples form one batch.
     """
-    model = matching(denoiser, plan)
-    seeds = checked_seeds(seeds)
-    batch, guidance = len(seeds), model.guidance
-    weights = None if guidance is None else guidance.weights(plan.sigma, batch)
-    runner = Runner(
+    yield from _run(
+        matching(denoiser, plan),
         plan,
-        shape,
-        seeds,
+        x,
+        grad,
+        lasting=True,
+        shape=shape,
+        seeds=seeds,
+        noise=noise,
         dtype=dtype,
         io_dtype=io_dtype,
         device=device,
-        guidance=weights,
-        noise=noise,
         backend=backend,
         memory_format=memory_format,
     )
+
+
+def _run(
+    model: Denoiser, plan: Plan, x: Tensor | None, grad: bool, lasting: bool, **options: Any
+) -> Iterator[Step]:
+    """Run one batch; ``options`` are the runner's, ``lasting`` is that of :func:`calls`."""
+    seeds = options["seeds"] = checked_seeds(options["seeds"])
+    guidance = model.guidance
+    weights = None if guidance is None else guidance.weights(plan.sigma, len(seeds))
+    runner = Runner(plan, guidance=weights, **options)
     with torch.set_grad_enabled(grad):
         state = runner.start(x)
-    yield from calls(model, runner, state, labels_of(runner), grad)
+    yield from calls(model, runner, state, labels_of(runner), grad, lasting)
     runner.check()
     yield Step(plan.nfe, plan.sigma_final, runner.query, None, plan)
 
@@ -106,7 +124,12 @@ def labels_of(runner: Runner) -> Tensor:
 
 
 def calls(
-    model: Denoiser, runner: Runner, state: Tensor, labels: Tensor, grad: bool = False
+    model: Denoiser,
+    runner: Runner,
+    state: Tensor,
+    labels: Tensor,
+    grad: bool = False,
+    lasting: bool = False,
 ) -> Iterator[Step]:
     """Call the network and run a row, n times, and yield a :class:`Step` between the two.
 
@@ -115,6 +138,8 @@ def calls(
         runner: at its first network call, for which it made ``state``.
         labels: c_noise of every call, [n].
         grad: whether autograd records.
+        lasting: yield tensors that no later row writes and take edits of ``x`` back; otherwise
+            the registers themselves, at no cost.
 
     """
     plan, guidance, weights = runner.plan, model.guidance, runner.guidance
@@ -125,9 +150,19 @@ def calls(
             if guidance is not None and np.any(w != 1.0):
                 F_uncond = _unconditional(model, guidance, state, label[call])
             F, v = model.split(model.network(state, label[call], **model.condition))
-        yield Step(call, sigma, runner.query, F, plan, F_uncond, w)
+            if lasting and isinstance(F, Tensor) and _one_memory(F, state):
+                F = F.clone()  # the row reads it after an edit of x, the caller after the row
+        x = lend(runner) if lasting else runner.query
+        yield Step(call, sigma, x, F, plan, F_uncond, w)
+        if lasting:
+            take_back(runner, x)
         with torch.set_grad_enabled(grad):
             state = runner.advance(F, F_uncond, v)
+
+
+def _one_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether one tensor is a view of what the other is a view of."""
+    return a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr()
 
 
 def _unconditional(model: Denoiser, guidance: Guidance, state: Tensor, label: Tensor) -> Any:
@@ -201,18 +236,19 @@ def sample(
     results = []
     for number, start in enumerate(starts):
         stop = min(start + size, samples)
-        steps = trajectory(
+        steps = _run(
             model.batch(samples, start, stop),
             plan,
+            None if x is None else x[start:stop],
+            grad,
+            lasting=False,
             shape=shape,
             seeds=seeds[start:stop],
-            x=None if x is None else x[start:stop],
             noise=noise[:, start:stop] if isinstance(noise, Tensor) else noise,
             dtype=dtype,
             io_dtype=io_dtype,
             device=device,
             backend=backend,
-            grad=grad,
             memory_format=memory_format,
         )
         for step in steps:

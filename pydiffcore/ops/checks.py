@@ -135,11 +135,12 @@ def first_bad(values: Tensor) -> int:
 
 
 def unchanged(state: Tensor, version: int) -> None:
-    """Check that the network left its input alone where that is the state."""
+    """Check that the network, and whoever runs the loop, left its input alone: it is the state."""
     if state._version != version:
         raise RuntimeError(
-            "the network changed its input in place, and here the input is the state itself: "
-            "give it a copy, network(x.clone(), ...)"
+            "the network changed its input in place, or the code between its call and the next "
+            "row did, and here the input is the state itself: give the network a copy, "
+            "network(x.clone(), ...), and edit states through pydiffcore.trajectory's step.x"
         )
 
 
