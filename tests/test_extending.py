@@ -140,6 +140,13 @@ def test_the_gradient_pulls_the_mean(page):
     assert after < 0.8 * before
 
 
+def test_what_is_known_stays_as_it_is(page):
+    names, _ = page
+    out, mask = names["inpainted_samples"], names["mask"]
+    assert torch.equal(out[:, mask], names["known"].expand(100, 1))
+    assert (out[:, ~mask].std(0) > 0.05).all()
+
+
 def test_the_page_names_the_package_as_it_is():
     text = PAGE.read_text()
     paths = re.findall(r"`((?:pydiffcore|tests|samplers)/[\w/]+\.?\w*/?)`", text)
