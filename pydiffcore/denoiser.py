@@ -30,6 +30,9 @@ class Denoiser:
         guidance: classifier-free guidance, or None.
         learned_variance: the output has twice the channels (axis 1), F and then v in about
             [−1, 1], which the sampler may use for its noise: ``ddpm(variance="learned_range")``.
+
+    Raises:
+        TypeError: an argument has a wrong type.
     """
 
     network: Callable[..., Tensor]
@@ -43,6 +46,16 @@ class Denoiser:
             raise TypeError(f"network is {type(self.network).__name__}, expected a callable")
         if not isinstance(self.prediction, Prediction):
             raise TypeError(f"prediction is {self.prediction!r}, expected a pydiffcore.prediction")
+        if not isinstance(self.condition, Mapping):
+            raise TypeError(
+                f"condition is {type(self.condition).__name__}, expected a dict of the network's "
+                "keyword arguments, such as {'label': labels}"
+            )
+        if not isinstance(self.guidance, Guidance | None):
+            raise TypeError(
+                f"guidance is {self.guidance!r}, expected a pydiffcore.Guidance or None: "
+                "Guidance(3.0, unconditional={'label': None}) for a weight of 3"
+            )
 
     def check(self, samples: int, batch: int) -> None:
         """Refuse what has one entry per sample of a batch where there are more samples."""

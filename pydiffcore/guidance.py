@@ -27,6 +27,11 @@ class Guidance:
         unconditional: keyword arguments that replace the condition in the unconditional call.
         interval: (low, high) EDM levels σ between which guidance acts.
         network: another network for F_u (autoguidance, arXiv 2406.02507), or None for the same.
+
+    Raises:
+        TypeError: ``unconditional`` is no mapping, or ``network`` is not callable.
+        ValueError: a weight that is not finite, an interval that does not rise, or neither
+            ``unconditional`` nor ``network``: F_u would be F_c, at the price of a second call.
     """
 
     weight: float | Tensor
@@ -43,6 +48,18 @@ class Guidance:
         low, high = self.interval
         if not 0 <= low <= high:
             raise ValueError(f"interval is {self.interval}, expected 0 <= low <= high")
+        if not isinstance(self.unconditional, Mapping):
+            raise TypeError(
+                f"unconditional is {type(self.unconditional).__name__}, expected a dict of the "
+                "network's keyword arguments, such as {'label': None}"
+            )
+        if self.network is not None and not callable(self.network):
+            raise TypeError(f"network is {type(self.network).__name__}, expected a callable")
+        if not self.unconditional and self.network is None:
+            raise ValueError(
+                "unconditional is empty and network is None, expected at least one of them: the "
+                "unconditional call would be the conditional one and guidance without effect"
+            )
 
     def batch(self, samples: int, start: int, stop: int) -> Guidance:
         """Return the guidance of samples start…stop of ``samples``."""

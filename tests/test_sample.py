@@ -139,11 +139,30 @@ def test_a_plan_of_another_prediction_is_refused():
     [
         ({"weight": float("nan")}, "weight is nan"),
         ({"weight": 1.0, "interval": (2.0, 1.0)}, "interval is"),
+        ({"weight": 3.0}, "unconditional is empty and network is None"),
     ],
 )
 def test_wrong_guidance_is_named(kw, says):
     with pytest.raises(ValueError, match=says):
         Guidance(**kw)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Denoiser(zero, guidance=3.0), "guidance is 3.0, expected a pydiffcore.Guidance"),
+        (lambda: Denoiser(zero, condition=torch.zeros(2)), "condition is Tensor, expected a dict"),
+        (lambda: Guidance(2.0, [None]), "unconditional is list, expected a dict"),
+        (lambda: Guidance(2.0, network="other"), "network is str, expected a callable"),
+        (
+            lambda: pydiffcore.trace("euler", levels.karras(3)),
+            "sampler is 'euler', expected a function such as pydiffcore.samplers.euler",
+        ),
+    ],
+)
+def test_a_wrong_type_is_named_where_it_is_given(make, says):
+    with pytest.raises(TypeError, match=says):
+        make()
 
 
 def test_what_has_an_entry_per_sample_of_a_batch_is_refused():
@@ -210,7 +229,7 @@ def test_a_diverging_plan_is_not_returned():
 
 
 def test_weights_must_match_the_samples():
-    model = Denoiser(zero, guidance=Guidance(torch.ones(2)))
+    model = Denoiser(zero, guidance=Guidance(torch.ones(2), network=zero))
     with pytest.raises(ValueError, match="weight has 2 entries, expected 3"):
         pydiffcore.sample(model, PLAN, shape=(2,), seeds=range(3))
 

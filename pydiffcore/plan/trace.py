@@ -65,11 +65,16 @@ def trace(
         **options: the sampler's own options.
 
     Raises:
+        TypeError: an argument has a wrong type.
         TraceError: the sampler did something to its state that is not linear in it.
         ValueError: ``clip`` is not an ascending pair of finite numbers, or the sampler never
             called the denoiser.
 
     """
+    if not callable(sampler):
+        raise TypeError(
+            f"sampler is {sampler!r}, expected a function such as pydiffcore.samplers.euler"
+        )
     if not isinstance(levels, Levels):
         raise TypeError(
             f"levels is {type(levels).__name__}, expected Levels: "
