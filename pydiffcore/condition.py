@@ -6,12 +6,24 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["copied", "kind", "tensors"]
+__all__ = ["copied", "entries", "kind", "tensors"]
 
 PLAIN = (type(None), bool, int, float, str)
+
+
+def entries(value: Any) -> int | None:
+    """Return the length of a tensor's or array's first axis, a list or a tuple, else None.
+
+    A torch.Size and a named tuple are None: they have one entry per axis and per field.
+    """
+    if isinstance(value, Tensor | np.ndarray):
+        return len(value) if value.ndim else None
+    whole = isinstance(value, torch.Size) or hasattr(value, "_fields")
+    return len(value) if isinstance(value, list | tuple) and not whole else None
 
 
 def mapped(value: Any, leaf: Callable[[str, Any], Any], name: str = "condition") -> Any:

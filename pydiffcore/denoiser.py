@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pydiffcore.condition import entries
 from pydiffcore.guidance import Guidance, cut
 from pydiffcore.prediction import Prediction, denoised
 
@@ -25,8 +26,9 @@ class Denoiser:
             io_dtype and c_noise [B], float64 where that is float64 and float32 otherwise: a level
             does not survive 16 bits.  With the default prediction it is a model ``D(x, sigma)``.
         prediction: what the network's output means.
-        condition: keyword arguments of the network; tensors whose first axis is the number of
-            samples are cut into batches along it, anything else is passed as it is.
+        condition: keyword arguments of the network; tensors and NumPy arrays whose first axis is
+            the number of samples, and lists and tuples of that length, are cut into batches along
+            it, anything else is passed as it is.
         guidance: classifier-free guidance, or None.
         learned_variance: the output has twice the channels (axis 1), F and then v in about
             [−1, 1], which the sampler may use for its noise: ``ddpm(variance="learned_range")``.
@@ -64,10 +66,10 @@ class Denoiser:
             given.update(self.guidance.unconditional)
             self.guidance.weights(np.ones(1), samples)
         for name, value in given.items():
-            entries = len(value) if isinstance(value, Tensor) and value.ndim else samples
-            if entries == batch != samples:
+            # A tuple is left out: it may be a network's option, such as an image's size.
+            if entries(value) == batch != samples and not isinstance(value, tuple):
                 raise ValueError(
-                    f"condition {name!r} has {entries} entries, as a batch has, expected {samples}"
+                    f"condition {name!r} has {batch} entries, as a batch has, expected {samples}"
                 )
 
     def batch(self, samples: int, start: int, stop: int) -> Denoiser:

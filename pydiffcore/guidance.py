@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pydiffcore.condition import entries
+
 __all__ = ["Guidance"]
 
 
@@ -77,10 +79,8 @@ class Guidance:
 
 
 def cut(condition: Mapping[str, Any], samples: int, start: int, stop: int) -> dict[str, Any]:
-    """Cut every tensor with one entry per sample to the samples start…stop."""
+    """Cut whatever has one entry per sample to the samples start…stop."""
     return {
-        name: value[start:stop]
-        if isinstance(value, Tensor) and value.ndim and len(value) == samples
-        else value
+        name: value[start:stop] if entries(value) == samples else value
         for name, value in condition.items()
     }

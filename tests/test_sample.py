@@ -51,6 +51,37 @@ def test_c_noise_and_condition_reach_the_network():
     assert torch.allclose(seen[1][0].double(), torch.full((2,), plan.c_noise[1]).double())
 
 
+@pytest.mark.parametrize(
+    ("given", "cut"),
+    [
+        (np.arange(5), [[0, 1], [2, 3], [4]]),
+        ([4, 3, 2, 1, 0], [[4, 3], [2, 1], [0]]),
+        (tuple("abcde"), [["a", "b"], ["c", "d"], ["e"]]),
+        (np.float64(7.0), [7.0] * 3),
+        ([1, 2, 3], [[1, 2, 3]] * 3),
+        ("words", ["words"] * 3),
+        (torch.Size([1] * 5), [[1] * 5] * 3),
+    ],
+)
+def test_what_has_an_entry_per_sample_is_cut_whatever_it_is(given, cut):
+    seen = {"label": [], "free": []}
+
+    def network(x, c_noise, *, label=None, free=None):
+        value = free if label is None else label
+        seen["free" if label is None else "label"].append(
+            value.tolist() if hasattr(value, "tolist") else value
+            if isinstance(value, str) else list(value)
+        )  # fmt: skip
+        return 0 * x
+
+    kind = prediction.edm()
+    guidance = Guidance([2.0, 3.0, 4.0, 5.0, 6.0], {"label": None, "free": given})
+    plan = pydiffcore.trace(samplers.euler, levels.karras(1), kind)
+    model = Denoiser(network, kind, {"label": given}, guidance)
+    pydiffcore.sample(model, plan, shape=(2,), seeds=range(5), batch=2)
+    assert seen == {"label": cut, "free": cut}
+
+
 def test_guidance_weights_are_cut_with_the_batch():
     weight = torch.tensor([1.0, 2.0, 3.0])
     model = Denoiser(
@@ -174,6 +205,12 @@ def test_what_has_an_entry_per_sample_of_a_batch_is_refused():
     label = Denoiser(network, prediction.edm(), {"y": torch.arange(4)})
     with pytest.raises(ValueError, match="condition 'y' has 4 entries, as a batch has, expected 8"):
         pydiffcore.sample(label, plan, shape=(2,), seeds=range(8), batch=4)
+    for labels in (np.arange(4), [0, 1, 2, 3]):
+        with pytest.raises(ValueError, match="condition 'y' has 4 entries, as a batch has"):
+            pydiffcore.sample(
+                Denoiser(network, prediction.edm(), {"y": labels}),
+                plan, shape=(2,), seeds=range(8), batch=4,
+            )  # fmt: skip
     weight = Denoiser(network, prediction.edm(), {}, Guidance(torch.ones(4), {"y": None}))
     with pytest.raises(ValueError, match="weight has 4 entries, expected 8"):
         pydiffcore.sample(weight, plan, shape=(2,), seeds=range(8), batch=4)
