@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydiffcore.cli.names import (
@@ -56,8 +58,8 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--levels", metavar="NAME", help=f"default {LEVEL_RULE}; {', '.join(LEVELS)}")
     add("--steps", type=int, metavar="N", help=f"number of steps, default {STEPS}")
-    add("--sigma-min", type=float, metavar="S", help="lowest level above 0, EDM frame")
-    add("--sigma-max", type=float, metavar="S", help="highest level, EDM frame")
+    add("--sigma-min", type=float, metavar="S", help="lowest level above 0, EDM frame; a table's own or above")
+    add("--sigma-max", type=float, metavar="S", help="highest level, EDM frame; a table's own or below")
     add("--rho", type=float, metavar="R", help="exponent of the karras levels, default 7")
     add("--sigmas", metavar="S,S,…", help="the levels themselves, descending, instead of a rule")
     add("--process", metavar="NAME", help=f"default {PROCESS}; {', '.join(PROCESSES)}")
@@ -157,8 +159,23 @@ def chosen_levels(args: argparse.Namespace, process: Process) -> Levels:
             given[shortcut.replace("sigma", "t")] = repr(float(process.time(value)))
         else:
             given[shortcut] = repr(value)
+    for end, value in within(process, inspect.signature(function).parameters).items():
+        given.setdefault(end, repr(value))
     steps = STEPS if args.steps is None else args.steps
     return called("levels", function, given, n=steps, process=process)
+
+
+def within(process: Process, parameters: Mapping[str, inspect.Parameter]) -> dict[str, float]:
+    """Return the ends of a rule's own range that a process's table does not reach, and the table's.
+
+    The network was trained on the table's levels only.
+    """
+    if process.size is None:
+        return {}
+    low, high = float(process.level(process.t_min)), float(process.level(process.t_max))
+    own = {name: p.default for name, p in parameters.items() if isinstance(p.default, float)}
+    ends = {"sigma_min": low} if own.get("sigma_min", low) < low else {}
+    return {**ends, "sigma_max": high} if own.get("sigma_max", high) > high else ends
 
 
 def numbers(name: str, text: str) -> tuple[float, ...]:

@@ -61,6 +61,25 @@ def test_given_levels():
     assert found == pydiffcore.trace(samplers.euler, levels.explicit([80, 10, 1, 0]))
 
 
+def test_default_levels_stay_within_a_table():
+    table = process.discrete(process.scaled_linear_betas())
+    low, high = (float(table.level(t)) for t in (0, 999))
+    for rule, sampler in (("karras", levels.karras), ("exponential", levels.exponential)):
+        found = plan_of(
+            "--prediction", "eps", "--process", "latent", "--sampler", "euler", "--steps", "4",
+            "--levels", rule,
+        )  # fmt: skip
+        assert found.sigma[[0, -1]] == pytest.approx([high, low], rel=1e-12)
+        assert found.c_noise[[0, -1]] == pytest.approx([999.0, 0.0], abs=1e-9)
+        expected = sampler(4, low, high, process=table)
+        assert found == pydiffcore.trace(samplers.euler, expected, prediction.eps(table))
+    given = plan_of("--process", "latent", "--sigma-max", "20", "--levels", "karras:sigma_min=0.01")
+    assert given.sigma[0] == pytest.approx(20.0, rel=1e-12)
+    assert min(given.sigma) == pytest.approx(0.01, rel=1e-12)
+    wide = plan_of("--process", "iddpm", "--sampler", "euler")  # its table ends at 20291
+    assert wide.sigma[0] == pytest.approx(80.0, rel=1e-12)
+
+
 def test_range_of_a_rule_in_time():
     vp = process.vp()
     found = plan_of(
