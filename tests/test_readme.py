@@ -5,9 +5,12 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
-from pydiffcore import exact, levels, trace
+import pydiffcore
+from pydiffcore import Denoiser, exact, levels, prediction, sample, samplers, trace
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -22,9 +25,36 @@ def test_the_first_block_draws_images(capsys):
     assert "18 network calls" in capsys.readouterr().out
 
 
+def test_the_second_block_draws_with_a_unet_of_timesteps():
+    pytest.importorskip("diffusers")
+    scope = {"torch": torch, "pdc": pydiffcore}
+    exec(BLOCKS[1], scope)
+    assert scope["images"].shape == (2, 3, 16, 16)
+    assert torch.isfinite(scope["images"]).all()
+    plan, table = scope["plan"], scope["table"]
+    assert plan.c_noise.tolist() == list(range(999, 0, -20))
+    assert torch.equal(labels_of(plan).round().long(), torch.arange(999, 0, -20))
+    assert trace(samplers.ddim, levels.leading(50, table), scope["prediction"]).c_noise[-1] == 0
+
+
+def labels_of(plan):
+    return torch.as_tensor(np.array(plan.c_noise), dtype=torch.float32)
+
+
+def test_a_float64_state_runs_a_float32_network_and_a_float32_one_bfloat16():
+    network, kind = torch.nn.Linear(3, 3), prediction.edm()
+    plan = trace(samplers.euler, levels.karras(3), kind)
+    denoiser = Denoiser(lambda x, c: network(x), kind)
+    kw = {"shape": (3,), "seeds": range(2)}
+    wide = sample(denoiser, plan, dtype=torch.float64, io_dtype=torch.float32, **kw)
+    assert wide.dtype == torch.float64
+    network.bfloat16()
+    assert sample(denoiser, plan, io_dtype=torch.bfloat16, **kw).dtype == torch.float32
+
+
 def test_the_sampler_shown_is_heun():
     scope = {}
-    exec(BLOCKS[1], scope)
+    exec(BLOCKS[2], scope)
     from pydiffcore.samplers import heun
 
     data = exact.gaussian([0.4], [0.5])

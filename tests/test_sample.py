@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -140,7 +142,12 @@ def test_float64_and_one_sample_and_scalars():
         ({"dtype": torch.int32}, TypeError, "dtype is"),
         ({"plan": "heun"}, TypeError, "plan is str"),
         ({"denoiser": 3}, TypeError, "network is int"),
-        ({"denoiser": lambda x, s: None}, TypeError, "the network's output, is NoneType"),
+        ({"denoiser": lambda x, s: None}, TypeError, r"output, is NoneType, expected a \S+$"),
+        (
+            {"denoiser": lambda x, s: SimpleNamespace(sample=x)},
+            TypeError,
+            "is SimpleNamespace, expected a torch.Tensor: return its .sample",
+        ),
         (
             {"denoiser": lambda x, s: x[:1]},
             ValueError,

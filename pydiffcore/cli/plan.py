@@ -58,8 +58,18 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--levels", metavar="NAME", help=f"default {LEVEL_RULE}; {', '.join(LEVELS)}")
     add("--steps", type=int, metavar="N", help=f"number of steps, default {STEPS}")
-    add("--sigma-min", type=float, metavar="S", help="lowest level above 0, EDM frame; a table's own or above")
-    add("--sigma-max", type=float, metavar="S", help="highest level, EDM frame; a table's own or below")
+    add(
+        "--sigma-min",
+        type=float,
+        metavar="S",
+        help="lowest level above 0, EDM frame; a table's own or above",
+    )
+    add(
+        "--sigma-max",
+        type=float,
+        metavar="S",
+        help="highest level, EDM frame; a table's own or below",
+    )
     add("--rho", type=float, metavar="R", help="exponent of the karras levels, default 7")
     add("--sigmas", metavar="S,S,…", help="the levels themselves, descending, instead of a rule")
     add("--process", metavar="NAME", help=f"default {PROCESS}; {', '.join(PROCESSES)}")

@@ -159,7 +159,8 @@ def operand(
 ) -> Tensor:
     """Return a dense tensor of this shape, device and format, of this dtype where one is given."""
     if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor")
+        wrapped = ": return its .sample" if hasattr(value, "sample") else ""  # as diffusers' are
+        raise TypeError(f"{name} is {type(value).__name__}, expected a torch.Tensor{wrapped}")
     if dtype is not None and value.dtype != dtype:
         raise TypeError(f"{name} has dtype {value.dtype}, expected the io_dtype {dtype}")
     if not value.dtype.is_floating_point:
