@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -147,9 +148,13 @@ def calls(
     for call, sigma in enumerate(plan.sigma.tolist()):
         F_uncond, w = None, 1.0 if weights is None else weights[call]
         with torch.set_grad_enabled(grad):
-            if guidance is not None and np.any(w != 1.0):
-                F_uncond = _unconditional(model, guidance, state, label[call])
-            F, v = model.split(model.network(state, label[call], **model.condition))
+            try:
+                if guidance is not None and np.any(w != 1.0):
+                    F_uncond = _unconditional(model, guidance, state, label[call])
+                F, v = model.split(model.network(state, label[call], **model.condition))
+            except RuntimeError as error:
+                _note_dtypes(error, state, labels)
+                raise
             if lasting and isinstance(F, Tensor) and _one_memory(F, state):
                 F = F.clone()  # the row reads it after an edit of x, the caller after the row
         x = lend(runner) if lasting else runner.query
@@ -158,6 +163,15 @@ def calls(
             take_back(runner, x)
         with torch.set_grad_enabled(grad):
             state = runner.advance(F, F_uncond, v)
+
+
+def _note_dtypes(error: RuntimeError, state: Tensor, labels: Tensor) -> None:
+    """Add to a network's error about dtypes what it was given; Python 3.10 has no notes."""
+    if hasattr(error, "add_note") and re.search("dtype|scalar type|be the same", str(error)):
+        error.add_note(
+            f"the network's input is {state.dtype} and c_noise {labels.dtype}: pass io_dtype=..., "
+            "the dtype of its weights, and where it computes with c_noise let it cast that"
+        )
 
 
 def _one_memory(a: Tensor, b: Tensor) -> bool:

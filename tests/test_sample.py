@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -344,3 +345,29 @@ def test_a_network_that_changes_its_input_is_told_beside_the_other_who_can():
     for run in (pydiffcore.sample, lambda *a, **kw: list(pydiffcore.trajectory(*a, **kw))):
         with pytest.raises(RuntimeError, match=r"the network changed.* or the code between"):
             run(network, PLAN, shape=(4,), seeds=range(2))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+@pytest.mark.parametrize("layer", [torch.nn.Linear(8, 8), torch.nn.Conv1d(8, 8, 1)])
+@pytest.mark.parametrize(
+    ("weights", "kw", "given"),
+    [
+        (torch.bfloat16, {}, "torch.float32 and c_noise torch.float32"),
+        (torch.float32, {"dtype": torch.float64}, "torch.float64 and c_noise torch.float64"),
+    ],
+)
+def test_a_network_of_another_dtype_is_told_of_io_dtype(layer, weights, kw, given):
+    layer = layer.to(weights)
+    with pytest.raises(RuntimeError) as raised:
+        pydiffcore.sample(lambda x, s: layer(x), PLAN, shape=(8, 8), seeds=range(2), **kw)
+    (note,) = raised.value.__notes__
+    assert f"input is {given}: pass io_dtype=" in note
+    fits = {**kw, "io_dtype": weights}
+    pydiffcore.sample(lambda x, s: layer(x), PLAN, shape=(8, 8), seeds=range(2), **fits)
+
+
+def test_another_error_of_the_network_is_left_as_it_is():
+    layer = torch.nn.Linear(7, 7)
+    with pytest.raises(RuntimeError) as raised:
+        pydiffcore.sample(lambda x, s: layer(x), PLAN, shape=(8,), seeds=range(2))
+    assert not hasattr(raised.value, "__notes__")
