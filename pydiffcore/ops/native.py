@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,19 @@ import torch  # before the compiled module: both then share the OpenMP runtime t
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pydiffcore import _core
 from pydiffcore.ops import cuda
 from pydiffcore.ops.checks import address, array, check_tensor
+
+try:
+    from pydiffcore import _core
+except ImportError:
+    if find_spec("pydiffcore._core") is not None:  # it is there, and says itself what it lacks
+        raise
+    raise ImportError(
+        f"{Path(__file__).parents[2]} is the source tree without its compiled module _core: "
+        "`pip install -e .` there, or, where pydiffcore is installed, start Python in another "
+        "folder"
+    ) from None
 
 __all__ = [
     "corrupt",
