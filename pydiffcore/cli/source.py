@@ -76,27 +76,13 @@ def takes(network: Callable[..., Any], argument: str) -> bool:
 
 
 def _checkpoint(given: str) -> Source:
-    from pydiffcore.train.model import load_model
+    from pydiffcore.train.model import load_model, stem_of
 
-    stem = _checkpoint_stem(Path(given))
+    stem = stem_of(given)
     model = load_model(stem)
     described = json.loads(stem.with_name(f"{stem.name}.json").read_bytes())
     where = {"checkpoint": str(stem), "sha256": str(described["sha256"])}
     return Source(model.denoiser(), model.shape, model.classes or None, where)
-
-
-def _checkpoint_stem(path: Path) -> Path:
-    """Return the name of a checkpoint that is given as a directory, either file, or that name."""
-    if not path.is_dir():
-        return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    files = path.glob("*.safetensors")
-    names = sorted(f.stem for f in files if not f.stem.endswith(".previous"))
-    if len(names) != 1 and "model" not in names:
-        raise ValueError(
-            f"{path} holds the checkpoints {', '.join(names) or '(none)'}; expected one, or one "
-            "that is called model"
-        )
-    return path / (names[0] if len(names) == 1 else "model")
 
 
 def _function(name: str) -> Source:

@@ -22,7 +22,7 @@ from pydiffcore.train.shard import whole
 if TYPE_CHECKING:  # it needs pydantic, which a model that is loaded does not
     from pydiffcore.train.trainer import Trainer
 
-__all__ = ["Model", "load_model", "save_model", "save_trained"]
+__all__ = ["Model", "load_model", "save_model", "save_trained", "stem_of"]
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,42 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
         checkpoint.save(path, state, meta)
 
 
+def stem_of(path: str | Path) -> Path:
+    """Return the name of a checkpoint that is given as its folder, either file, or that name.
+
+    Raises:
+        ValueError: a folder holds none, or several of which none is called model.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+    files = path.glob("*.safetensors")
+    names = sorted(f.stem for f in files if not f.stem.endswith(".previous"))
+    if not names and (path / "checkpoints").is_dir():
+        raise ValueError(
+            f"{path} holds no model yet: its training writes one at its end, and the same "
+            "`pydiffcore train` goes on"
+        )
+    if len(names) != 1 and "model" not in names:
+        raise ValueError(
+            f"{path} holds the checkpoints {', '.join(names) or '(none)'}; expected one, or one "
+            "that is called model"
+        )
+    return path / (names[0] if len(names) == 1 else "model")
+
+
 def load_model(path: str | Path) -> Model:
-    """Read a model that :func:`save_model` wrote, in evaluation mode.
+    """Read a model that :func:`save_model` or ``pydiffcore train`` wrote, in evaluation mode.
+
+    Args:
+        path: the folder of a training, or the model's name with either ending or without.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the checkpoint is truncated or altered, or holds something else.
+        ValueError: the checkpoint is truncated or altered, or holds something else; a folder
+            holds no model, or several of which none is called model.
     """
+    path = stem_of(path)
     tensors, meta = checkpoint.load(path)
     try:
         network = dict(meta["network"])

@@ -31,6 +31,23 @@ def test_round_trip(saved):
     assert not model.network.training
 
 
+@pytest.mark.parametrize("name", [".", "model", "model.json", "model.safetensors"])
+def test_a_folder_and_every_name_of_it_are_read(saved, name):
+    assert load_model(saved[1].parent / name).shape == (1, 8, 8)
+
+
+def test_a_folder_without_a_model_or_with_two_is_refused(saved):
+    network, path = saved
+    folder = path.parent / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    with pytest.raises(ValueError, match="holds no model yet: its training writes one"):
+        load_model(folder)
+    for name in ("a", "b"):
+        save_model(folder / name, network, sigma_data=0.5, shape=(1, 8, 8), training={})
+    with pytest.raises(ValueError, match="holds the checkpoints a, b; expected one"):
+        load_model(folder)
+
+
 def test_it_samples(saved):
     model = load_model(saved[1])
     plan = pydiffcore.trace(
