@@ -13,6 +13,8 @@ Fields are checked by pydantic, which names the field, what came and what is per
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import inspect
 import sys
 from collections.abc import Sequence
@@ -264,7 +266,26 @@ def _override(content: dict[str, Any], override: str) -> None:
 def _said(error: Any) -> str:
     """Return a fault as: the field, what came, what is permitted."""
     field = ".".join(map(str, error["loc"]))
-    if error["type"] == "extra_forbidden":
-        return f"{field} is no field of a training"
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        return _unknown([str(part) for part in error["loc"]])
     message = error["msg"].removeprefix("Value error, ")
     return f"{field} is {error['input']!r}: {message}" if field else message
+
+
+def _unknown(path: list[str]) -> str:
+    """Return what is said of a name that no table has: those that it has, and the nearest."""
+    table: Any = Config
+    for part in path[:-1]:
+        table = _fields(table)[part]
+    names, parent = list(_fields(table)), "".join(f"{part}." for part in path[:-1])
+    near = difflib.get_close_matches(path[-1], names, n=1)
+    hint = f"did you mean {parent}{near[0]}? " if near else ""
+    there = f"{parent[:-1]} has" if parent else "a training has"
+    return f"{parent}{path[-1]} is no field of a training: {hint}{there} {', '.join(names)}"
+
+
+def _fields(table: Any) -> dict[str, Any]:
+    """Return the fields of a section, or of a dataclass such as a rate, with their kinds."""
+    if issubclass(table, BaseModel):
+        return {name: field.annotation for name, field in table.model_fields.items()}
+    return {field.name: field.type for field in dataclasses.fields(table)}

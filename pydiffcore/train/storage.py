@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,18 +125,27 @@ def _plain(network: Any) -> dict[str, Any]:
 def _same(meta: dict[str, Any], trainer: Trainer, path: Path) -> None:
     """Refuse a checkpoint of another training; what changes no number may differ."""
     now = described(trainer)
-    for name in ("shape", "classes", "network", "images"):
-        then = meta.get(name)
-        if then != now[name] and None not in (then, now[name]):
-            raise ValueError(f"{path} was made with {name} {then}, now it is {now[name]}")
+    facts = ("shape", "classes", "network", "images")
+    known = [name for name in facts if None not in (meta.get(name), now[name])]
+    changed = [each for name in known for each in _changed(name, meta[name], now[name])]
+    if changed:
+        raise ValueError(f"{path} was made by another training: {'; '.join(changed)}")
     then, here = _numbers(meta["config"]), _numbers(now["config"])
+    fields = sorted(then.keys() | here.keys())
     changed = [
-        f"{field}: {then.get(field)!r} then, {here.get(field)!r} now"
-        for field in sorted(then.keys() | here.keys())
-        if then.get(field) != here.get(field)
+        each for field in fields for each in _changed(field, then.get(field), here.get(field))
     ]
     if changed:
         raise ValueError(f"{path} was made with another configuration: {'; '.join(changed)}")
+
+
+def _changed(name: str, then: Any, here: Any) -> Iterator[str]:
+    """Yield what differs, a table's fields by their own names."""
+    if isinstance(then, dict) and isinstance(here, dict):
+        for field in sorted(then.keys() | here.keys()):
+            yield from _changed(f"{name}.{field}", then.get(field), here.get(field))
+    elif then != here:
+        yield f"{name} was {then!r}, now it is {here!r}"
 
 
 def _numbers(config: dict[str, Any]) -> dict[str, Any]:

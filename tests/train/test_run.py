@@ -88,9 +88,12 @@ def test_old_checkpoints_go_and_a_broken_newest_is_left_out(digits, tmp_path):
 def test_another_configuration_is_refused(digits, tmp_path):
     runs.run(tiny(), digits, tmp_path)
     for changed, words in (
-        ({"optimiser.batch": 24}, "optimiser"),
-        ({"network.options": "{width=16, embedding=16, dropout=0.0}"}, "network"),
-        ({"run.seed": 1}, "run.seed"),
+        ({"optimiser.batch": 24}, "another configuration: optimiser.batch was 12, now it is 24$"),
+        (
+            {"network.options": TINY["ddpmpp"].replace("16", "8")},
+            "another training: network.width was 16, now it is 8$",
+        ),
+        ({"run.seed": 1}, "another configuration: run.seed was 0, now it is 1$"),
     ):
         with pytest.raises(ValueError, match=words):
             runs.run(tiny(**changed), digits, tmp_path)
@@ -156,7 +159,8 @@ def test_the_log_has_each_step_once_after_a_crash(digits, tmp_path):
 def test_more_images_than_a_checkpoint_knew_are_refused(digits, tmp_path):
     runs.run(tiny(), digits, tmp_path)
     more = open_source(digits.read(range(700))[0].numpy())
-    with pytest.raises(ValueError, match=r"with (images 800, now it is 700|classes)"):
+    words = r"by another training: (images was 800, now it is 700|classes was 10, now it is 0)"
+    with pytest.raises(ValueError, match=words):
         runs.run(tiny(), more, tmp_path)
 
 
