@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from pydiffcore.data.source import Source
     from pydiffcore.train.config import Config
     from pydiffcore.train.ranks import Ranks
-    from pydiffcore.train.trainer import Trainer
+    from pydiffcore.train.trainer import Report, Trainer
 
 __all__ = ["add_parser"]
 
@@ -29,7 +30,8 @@ def add_parser(commands: Any) -> None:
     )
     add = command.add_argument
     add("config", nargs="?", metavar="CONFIG.toml", help="a file; without it the preset alone")
-    add("--preset", metavar="NAME", help="ddpm, iddpm, ncsn, ncsnpp-ve, ddpmpp-vp, subvp, edm, …")
+    add("--preset", metavar="NAME", help="ddpm, iddpm, ncsn, ncsnpp-ve, ddpmpp-vp, subvp, edm, "
+        "edm2 or flow; default the file's, or else edm")  # fmt: skip
     add("--data", metavar="SOURCE", help="folder, .zip, .npy, CIFAR's .tar.gz, or digits")
     add("--out", default="runs/train", metavar="DIR", help="default runs/train")
     add("--set", action="append", default=[], metavar="FIELD=VALUE", dest="overrides",
@@ -66,10 +68,13 @@ def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
     from pydiffcore.train.model import save_trained
     from pydiffcore.train.run import run as whole
 
-    watcher = Watcher(config, folder) if here.first else None
+    watcher = Watcher(config, source, folder) if here.first else None
+    shown: dict[str, Any] = (
+        {} if watcher is None else {"begin": watcher.begin, "tick": watcher.tick}
+    )
     together = here.first or config.run.shard  # who has only a part of the network calls it too
     try:
-        out = whole(config, source, folder, here, watch=watcher or Grids(config, folder))
+        out = whole(config, source, folder, here, watch=watcher or Grids(config, folder), **shown)
     except FloatingPointError as error:
         print(f"pydiffcore train: {error}; the checkpoints before it are in {folder}")
         return 1
@@ -92,8 +97,6 @@ def _dry(config: Config, source: Source, here: Ranks) -> int:
     from pydiffcore.train.trainer import Trainer
 
     trainer = Trainer(config, source.shape, source.classes, here)
-    count = sum(each.numel() for each in trainer.network.parameters())
-    copies = 4 + len(trainer.averages)  # weights, gradients, two moments, averages
     batch = config.optimiser.batch
     with Loader(source, batch=batch, workers=0, rank=here.rank, ranks=here.count) as loader:
         trainer.advance(next(loader))
@@ -102,14 +105,26 @@ def _dry(config: Config, source: Source, here: Ranks) -> int:
         seconds = time.perf_counter() - began
     if here.first:
         print(config.model_dump_json(indent=1))
-        print(f"data         {len(source)} images {source.shape}, {source.classes} classes")
-        print(f"network      {config.network_name}, {count / 1e6:.2f} M parameters")
-        held = copies * 4 * count / 2**20 / (here.count if config.run.shard else 1)
-        print(f"memory       {held:.0f} MiB of weights, moments, averages, "
-              "and the activations of a batch")  # fmt: skip
+        print(_summary(trainer, source))
         print(f"time         {seconds:.3f} s a step, {batch / seconds:.0f} images/s, "
-              f"{config.steps} steps, {config.steps * seconds / 3600:.2g} h")  # fmt: skip
+              f"{config.steps * seconds / 3600:.2g} h")  # fmt: skip
     return 0
+
+
+def _summary(trainer: Trainer, source: Source) -> str:
+    """Return what a training is made of, as far as no step need be done to know it."""
+    config = trainer.config
+    count = sum(each.numel() for each in trainer.network.parameters())
+    copies = 4 + len(trainer.averages)  # weights, gradients, two moments, averages
+    held = copies * 4 * count / 2**20 / (trainer.ranks.count if config.run.shard else 1)
+    return (
+        f"data         {len(source)} images {source.shape}, {source.classes} classes\n"
+        f"network      {config.network_name}, {count / 1e6:.2f} M parameters, preset "
+        f"{config.preset}\n"
+        f"memory       {held:.0f} MiB of weights, moments, averages, "
+        "and the activations of a batch\n"
+        f"steps        {config.steps} of {config.optimiser.batch} images, on {trainer.ranks.device}"
+    )
 
 
 def _draw(trainer: Trainer, path: Path) -> None:
@@ -159,14 +174,9 @@ class Grids:
 class Watcher:
     """A progress bar, TensorBoard where it is installed, and samples as the training goes."""
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.grids = Grids(config, folder)
-        try:
-            from tqdm.auto import tqdm
-
-            self.bar: Any = tqdm(total=config.run.images, unit="image", unit_scale=True)
-        except ImportError:
-            self.bar = None
+    def __init__(self, config: Config, source: Source, folder: Path) -> None:
+        self.config, self.source, self.grids = config, source, Grids(config, folder)
+        self.bar: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter
 
@@ -174,14 +184,37 @@ class Watcher:
         except ImportError:
             self.board = None
 
+    def begin(self, trainer: Trainer) -> None:
+        """Say what will be done, and open the bar where the training stands."""
+        print(_summary(trainer, self.source), flush=True)
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            return
+        batch, steps = self.config.optimiser.batch, self.config.steps
+        # A file that takes the output keeps every state of the bar.
+        often = 0.1 if sys.stderr.isatty() else 10.0
+        self.bar = tqdm(
+            total=batch * steps, initial=batch * trainer.step, unit="image", unit_scale=True,
+            mininterval=often,
+        )  # fmt: skip
+
+    def tick(self, report: Report) -> None:
+        """Move the bar by a step, which gives it a rate and the time that remains."""
+        if self.bar is not None:
+            self.bar.update(self.config.optimiser.batch)
+
     def __call__(self, trainer: Trainer, line: dict[str, Any]) -> None:
         """Show a line of the log."""
         self.grids(trainer, line)  # first: other ranks may draw it too, whatever fails here
         if self.bar is not None:
-            self.bar.update(line["images"] - self.bar.n)
-            self.bar.set_postfix(loss=_short(line["loss"]), skipped=line["skipped"])
+            loss = _short(line["loss"])
+            self.bar.set_postfix(loss=loss, skipped=line["skipped"], refresh=False)
         else:
-            print(f"step {line['step']} loss {_short(line['loss'])}", flush=True)
+            left = self.config.steps - line["step"]
+            hours = left * self.config.optimiser.batch / line["images_per_second"] / 3600
+            print(f"step {line['step']} of {self.config.steps}, loss {_short(line['loss'])}, "
+                  f"{hours:.2g} h to go", flush=True)  # fmt: skip
         if self.board is not None:
             flat = {**line, **line["loss_by_level"]}
             for name, value in flat.items():

@@ -93,6 +93,8 @@ def run(
     *,
     echo: Callable[[str], None] = print,
     watch: Watcher | None = None,
+    begin: Callable[[Trainer], None] | None = None,
+    tick: Callable[[Report], None] | None = None,
 ) -> Outcome:
     """Train, or go on where the newest whole checkpoint of the folder ends.
 
@@ -104,6 +106,8 @@ def run(
         echo: called with what a user should know; on the first rank alone.
         watch: called with every line of the log; on the first rank alone, or with ``run.shard``
             on all, which must then call a network together.
+        begin: called once, before the first step that is done; on the first rank alone.
+        tick: called after every step; on the first rank alone.
 
     Raises:
         ValueError: the folder holds a training with another configuration.
@@ -127,19 +131,28 @@ def run(
             echo(f"left out: {fault}")
         if step:
             echo(f"going on after step {step}")
-    position = trainer.step * config.optimiser.batch
-    loader = Loader(
-        source, batch=config.optimiser.batch, seed=config.run.seed, position=position,
-        rank=ranks.rank, ranks=ranks.count, workers=config.data.workers,
-        pin=ranks.device.type == "cuda",
-    )  # fmt: skip
-    with StopSignal() as stop, closing(loader):
+        if begin is not None:
+            begin(trainer)
+    with StopSignal() as stop, closing(_loader(trainer, source)) as loader:
         for report in _steps(trainer, loader, folder, echo, watch):
+            if ranks.first and tick is not None:
+                tick(report)
             if ranks.any(stop.received is not None):
                 saved = _save(trainer, folder, echo)
                 name = "a signal to another rank" if stop.received is None else stop.received.name
                 return Outcome(trainer, report.step >= config.steps, saved, name)
     return Outcome(trainer, True, _save(trainer, folder, echo))
+
+
+def _loader(trainer: Trainer, source: Source) -> Loader:
+    """Return the batches of this rank from where the training stands."""
+    config, ranks = trainer.config, trainer.ranks
+    batch = config.optimiser.batch
+    return Loader(
+        source, batch=batch, seed=config.run.seed, position=trainer.step * batch,
+        rank=ranks.rank, ranks=ranks.count, workers=config.data.workers,
+        pin=ranks.device.type == "cuda",
+    )  # fmt: skip
 
 
 def _steps(

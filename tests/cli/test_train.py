@@ -2,6 +2,8 @@
 """The command ``pydiffcore train``."""
 
 import json
+import re
+import sys
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ pytest.importorskip("sklearn")
 import pydiffcore
 from pydiffcore.cli.main import main
 from pydiffcore.train.model import load_model
+from pydiffcore.train.presets import PRESETS
 
 SMALL = [
     "--set", "network.options={width=16, multipliers=[1, 1], blocks=1, attention=[4]}",
@@ -23,10 +26,13 @@ SMALL = [
 def test_a_training_leaves_a_model_that_is_sampled_from(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["train", *SMALL, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "0.08 M parameters, preset edm" in said
+    assert "steps        6 of 16 images, on cpu" in said
     names = {path.name for path in out.iterdir()}
     assert {"config.json", "log.jsonl", "model.json", "samples.png"} <= names
     assert "samples-00000004.png" in names
-    model = load_model(out / "model")
+    model = load_model(out)
     assert (model.classes, model.prediction.name) == (10, pydiffcore.prediction.edm().name)
     plan = pydiffcore.trace(
         pydiffcore.samplers.dpmpp_2m, pydiffcore.levels.karras(4), model.prediction
@@ -50,11 +56,56 @@ def test_a_dry_run_says_what_would_be_done(tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_the_bar_moves_at_every_step_from_where_the_training_stands(tmp_path, monkeypatch):
+    tqdm = pytest.importorskip("tqdm.auto")
+    bars = []
+
+    class Bar:
+        def __init__(self, **given):
+            self.given, self.moves = given, []
+            bars.append(self)
+
+        def update(self, n):
+            self.moves.append(n)
+
+        def set_postfix(self, **_):
+            pass
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(tqdm, "tqdm", Bar)
+    out = ["--out", str(tmp_path)]
+    seldom = ["--set", "run.log_every=50", "--set", "run.sample_every=0"]
+    assert main(["train", *SMALL, *seldom, "--set", "run.images=32", *out]) == 0
+    assert main(["train", *SMALL, *seldom, *out]) == 0
+    first, rest = bars
+    assert (first.given["total"], first.given["initial"], first.moves) == (32, 0, [16] * 2)
+    assert (rest.given["total"], rest.given["initial"], rest.moves) == (96, 32, [16] * 4)
+
+
+def test_without_tqdm_a_line_of_the_log_says_what_remains(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    assert main(["train", *SMALL, "--out", str(tmp_path)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert [line.split(",")[0] for line in lines] == [f"step {n} of 6" for n in (2, 4, 6)]
+    assert lines[-1].endswith(", 0 h to go")
+
+
+def test_help_names_every_preset_and_the_default(capsys):
+    assert main(["train", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    listed = said.partition("--preset NAME ddpm")[2].partition(";")[0]
+    assert set(re.findall(r"[a-z0-9-]+", f"ddpm{listed}")) - {"or"} == set(PRESETS)
+    assert "or else edm" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--preset", "gan"], "preset is 'gan'"),
         (["--set", "optimiser.batch=0"], "optimiser.batch is 0"),
+        (["--set", "optimizer.batch=3"], "did you mean optimiser?"),
         (["--data", "nowhere.zip"], "nowhere.zip"),
         (["missing.toml"], "missing.toml"),
     ],
