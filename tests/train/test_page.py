@@ -59,10 +59,36 @@ def test_losses_exist():
             assert callable(getattr(imported, name))
 
 
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """A working directory with runs/photos, as ``pydiffcore train`` leaves it."""
+    pytest.importorskip("safetensors")
+    pytest.importorskip("sklearn")
+    from pydiffcore.data import open_source
+    from pydiffcore.train import run as runs
+    from pydiffcore.train.config import configured
+    from pydiffcore.train.model import save_trained
+
+    monkeypatch.chdir(tmp_path)
+    small = "network.options={width=16, multipliers=[1, 1], blocks=1, attention=[4]}"
+    config = configured(overrides=[small, "optimiser.batch=8", "run.images=16", "data.workers=0"])
+    folder = Path("runs", "photos")
+    save_trained(folder / "model", runs.run(config, open_source("digits"), folder).trainer)
+
+
+@pytest.mark.usefixtures("trained")
 def test_code_runs(capsys):
+    scopes = []
     for code in re.findall(r"```python\n(.*?)```", PAGE, re.S):
-        exec(code, {})
-    vectors, cell, plans = capsys.readouterr().out.splitlines()
+        scopes.append({})
+        exec(code, scopes[-1])
+    sampled, vectors, *steps, drawn, plans = capsys.readouterr().out.splitlines()
+    assert sampled == "20 16 torch.uint8"
+    assert scopes[0]["labels"].tolist() == [*range(10), *range(6)]
     assert vectors == "10 2"
-    assert cell.endswith("torch.Size([8])")
+    assert [step.split(",")[0] for step in steps] == ["step 0", "step 1", "step 2"]
+    assert len({step.split(",")[1] for step in steps}) == 3  # no levels twice
+    assert drawn == "torch.Size([4, 3, 16, 16])"
+    assert scopes[2]["drawn"].isfinite().all()
+    assert not scopes[2]["drawn"].requires_grad
     assert plans == "250 20"
