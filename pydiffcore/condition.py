@@ -16,14 +16,13 @@ PLAIN = (type(None), bool, int, float, str)
 
 
 def entries(value: Any) -> int | None:
-    """Return the length of a tensor's or array's first axis, a list or a tuple, else None.
+    """Return the length of a list or of a tensor's or array's first axis, else None.
 
-    A torch.Size and a named tuple are None: they have one entry per axis and per field.
+    A tuple is None: it is an option of the network, such as an image's size.
     """
     if isinstance(value, Tensor | np.ndarray):
         return len(value) if value.ndim else None
-    whole = isinstance(value, torch.Size) or hasattr(value, "_fields")
-    return len(value) if isinstance(value, list | tuple) and not whole else None
+    return len(value) if isinstance(value, list) else None
 
 
 def mapped(value: Any, leaf: Callable[[str, Any], Any], name: str = "condition") -> Any:

@@ -27,8 +27,8 @@ class Denoiser:
             does not survive 16 bits.  With the default prediction it is a model ``D(x, sigma)``.
         prediction: what the network's output means.
         condition: keyword arguments of the network; tensors and NumPy arrays whose first axis is
-            the number of samples, and lists and tuples of that length, are cut into batches along
-            it, anything else is passed as it is.
+            the number of samples, and lists of that length, are cut into batches along it;
+            anything else, tuples too, is passed as it is.
         guidance: classifier-free guidance, or None.
         learned_variance: the output has twice the channels (axis 1), F and then v in about
             [−1, 1], which the sampler may use for its noise: ``ddpm(variance="learned_range")``.
@@ -66,10 +66,11 @@ class Denoiser:
             given.update(self.guidance.unconditional)
             self.guidance.weights(np.ones(1), samples)
         for name, value in given.items():
-            # A tuple is left out: it may be a network's option, such as an image's size.
-            if entries(value) == batch != samples and not isinstance(value, tuple):
+            if entries(value) == batch != samples:
+                option = "; an option of the network is a tuple" * isinstance(value, list)
                 raise ValueError(
-                    f"condition {name!r} has {batch} entries, as a batch has, expected {samples}"
+                    f"condition {name!r} has {batch} entries, as a batch has, expected "
+                    f"{samples}{option}"
                 )
 
     def batch(self, samples: int, start: int, stop: int) -> Denoiser:

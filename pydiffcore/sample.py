@@ -160,7 +160,7 @@ def calls(
         x = lend(runner) if lasting else runner.query
         yield Step(call, sigma, x, F, plan, F_uncond, w)
         if lasting:
-            take_back(runner, x)
+            take_back(runner, x, grad)
         with torch.set_grad_enabled(grad):
             state = runner.advance(F, F_uncond, v)
 

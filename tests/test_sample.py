@@ -59,7 +59,7 @@ def test_c_noise_and_condition_reach_the_network():
     [
         (np.arange(5), [[0, 1], [2, 3], [4]]),
         ([4, 3, 2, 1, 0], [[4, 3], [2, 1], [0]]),
-        (tuple("abcde"), [["a", "b"], ["c", "d"], ["e"]]),
+        (tuple("abcde"), [list("abcde")] * 3),
         (np.float64(7.0), [7.0] * 3),
         ([1, 2, 3], [[1, 2, 3]] * 3),
         ("words", ["words"] * 3),
@@ -336,6 +336,37 @@ def test_an_edited_state_is_what_the_row_goes_on_from(kind, backend, inference):
                     after = [4.0, 1.0][step.call]
                     D = step.denoised
                     expected = D + (after / step.sigma) * (step.x - D)
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("call", [0, 1])
+@pytest.mark.parametrize("trained", [False, True])
+def test_an_edit_has_its_gradient(backend, call, trained):
+    """d(result)/d(shift) of a linear model is that of the edited state, wherever the edit is."""
+    weight = torch.tensor(0.5, requires_grad=trained)
+    plan = pydiffcore.trace(samplers.euler, levels.explicit([10.0, 4.0, 1.0]))
+    kw = {"shape": (3,), "seeds": range(2), "backend": backend}
+    shift = torch.tensor(0.25, requires_grad=True)
+    for step in pydiffcore.trajectory(lambda x, sigma: weight * x, plan, grad=True, **kw):
+        if step.call == call:
+            step.x.add_(shift)
+    step.x.sum().backward()
+    # x' = D + r(x − D), of which D is the old one where x was edited
+    ratios = [0.4, 0.25]
+    slope = ratios[call] * np.prod([0.5 + 0.5 * r for r in ratios[call + 1 :]])
+    assert float(shift.grad) == pytest.approx(6 * slope, rel=1e-5)
+    assert not trained or torch.isfinite(weight.grad)
+
+
+def test_an_edit_does_not_disturb_what_the_network_kept():
+    weight = torch.tensor(0.5, requires_grad=True)
+    plan = pydiffcore.trace(samplers.euler, levels.explicit([10.0, 4.0, 1.0]))
+    kw = {"shape": (3,), "seeds": range(2), "backend": "native"}
+    for step in pydiffcore.trajectory(lambda x, sigma: weight * x, plan, grad=True, **kw):
+        if step.call == 0:
+            step.x[:, 0] = 0.5
+    step.x.sum().backward()
+    assert torch.isfinite(weight.grad)
 
 
 def test_a_network_that_changes_its_input_is_told_beside_the_other_who_can():

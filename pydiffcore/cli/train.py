@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +187,8 @@ class Watcher:
 
     def begin(self, trainer: Trainer) -> None:
         """Say what will be done, and open the bar where the training stands."""
-        print(_summary(trainer, self.source), flush=True)
+        with suppress(OSError):
+            print(_summary(trainer, self.source), flush=True)
         try:
             from tqdm.auto import tqdm
         except ImportError:
@@ -201,8 +203,11 @@ class Watcher:
 
     def tick(self, report: Report) -> None:
         """Move the bar by a step, which gives it a rate and the time that remains."""
-        if self.bar is not None:
-            self.bar.update(self.config.optimiser.batch)
+        try:
+            if self.bar is not None:
+                self.bar.update(self.config.optimiser.batch)
+        except OSError:  # where it is drawn is full or gone, which is not the training's fault
+            self.bar = None
 
     def __call__(self, trainer: Trainer, line: dict[str, Any]) -> None:
         """Show a line of the log."""
@@ -223,8 +228,9 @@ class Watcher:
 
     def close(self) -> None:
         """Leave the line of the bar, flush the board."""
-        if self.bar is not None:
-            self.bar.close()
+        with suppress(OSError):
+            if self.bar is not None:
+                self.bar.close()
         if self.board is not None:
             self.board.close()
 

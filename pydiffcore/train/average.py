@@ -125,7 +125,11 @@ Average = Fixed | HalfLife | InversePower | Power
 
 @dataclass(frozen=True)
 class Pairs:
-    """Tensors of an average and of its network, found once: [averages], [weights], [buffers]."""
+    """Tensors of an average and of its network, found once: [averages], [weights], [buffers].
+
+    Where both are sharded, this rank's parts are asked for at every move: in some releases of torch
+    the first forward pass of a network puts them into other memory.
+    """
 
     into: list[Tensor]
     of: list[Tensor]
@@ -134,22 +138,20 @@ class Pairs:
     @torch.no_grad()
     def move(self, beta: float) -> None:
         """Move the average towards the network's weights, in place."""
+        into, of = [local(each) for each in self.into], [local(each) for each in self.of]
         weights = [
             weight if weight.dtype == average.dtype else weight.to(average.dtype)
-            for weight, average in zip(self.of, self.into, strict=True)
+            for weight, average in zip(of, into, strict=True)
         ]
-        torch._foreach_lerp_(self.into, weights, 1 - beta)
+        torch._foreach_lerp_(into, weights, 1 - beta)
         for kept, latest in self.buffers:
             kept.copy_(latest)
 
 
 def paired(average: nn.Module, network: nn.Module) -> Pairs:
-    """Return the tensors of an average and its network; of neither may one be replaced.
-
-    Where both are sharded, these are this rank's parts: the average of a part is the average's.
-    """
+    """Return the tensors of an average and its network; of neither may one be replaced."""
     into, of = (
-        [local(each.detach()) for each in module.parameters() if each.is_floating_point()]
+        [each for each in module.parameters() if each.is_floating_point()]
         for module in (average, network)
     )
     buffers = list(zip(average.buffers(), network.buffers(), strict=True))

@@ -113,14 +113,17 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
 def stem_of(path: str | Path) -> Path:
     """Return the name of a checkpoint that is given as its folder, either file, or that name.
 
+    A checkpoint whose name is also a folder's is the one that is meant.
+
     Raises:
         ValueError: a folder holds none, or several of which none is called model.
     """
     path = Path(path)
-    if not path.is_dir():
+    files = [path.with_name(f"{path.name}{ending}") for ending in (".json", ".safetensors")]
+    if not path.is_dir() or all(file.is_file() for file in files):
         return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    files = path.glob("*.safetensors")
-    names = sorted(f.stem for f in files if not f.stem.endswith(".previous"))
+    found = path.glob("*.safetensors")
+    names = sorted(f.stem for f in found if not f.stem.endswith(".previous"))
     if not names and (path / "checkpoints").is_dir():
         raise ValueError(
             f"{path} holds no model yet: its training writes one at its end, and the same "

@@ -171,7 +171,8 @@ def _restore(found: dict[str, Tensor], meta: dict[str, Any], trainer: Trainer) -
         trainer.head.load_state_dict(parts["head"])
     if trainer.resampler is not None:
         trainer.resampler.load_state_dict(parts["resampler"])
-    _take(trainer.optimiser, {part: held for part, held in parts.items() if "optimiser." in part})
+    moments = {part: held for part, held in parts.items() if part.startswith("optimiser.")}
+    _take(trainer.optimiser, moments)
     if trainer.scaler.is_enabled() and meta["scaler"]:
         trainer.scaler.load_state_dict(meta["scaler"])
     trainer.step, trainer.skipped = int(meta["step"]), int(meta["skipped"])

@@ -84,6 +84,21 @@ def test_the_bar_moves_at_every_step_from_where_the_training_stands(tmp_path, mo
     assert (rest.given["total"], rest.given["initial"], rest.moves) == (96, 32, [16] * 4)
 
 
+def test_a_bar_that_cannot_be_drawn_does_not_end_the_training(tmp_path, monkeypatch):
+    tqdm = pytest.importorskip("tqdm.auto")
+
+    class Bar:
+        def __init__(self, **_):
+            pass
+
+        def update(self, n):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tqdm, "tqdm", Bar)
+    assert main(["train", *SMALL, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "model.json").exists()
+
+
 def test_without_tqdm_a_line_of_the_log_says_what_remains(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     assert main(["train", *SMALL, "--out", str(tmp_path)]) == 0

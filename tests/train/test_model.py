@@ -36,6 +36,20 @@ def test_a_folder_and_every_name_of_it_are_read(saved, name):
     assert load_model(saved[1].parent / name).shape == (1, 8, 8)
 
 
+def test_a_checkpoint_beside_a_folder_of_its_name_is_itself(saved):
+    network, path = saved
+    beside = path.with_name("photos")
+    inside = beside / "model"
+    with torch.no_grad():
+        for factor, where in ((1.0, beside), (2.0, inside)):
+            for weight in network.parameters():
+                weight.fill_(factor)
+            where.parent.mkdir(exist_ok=True)
+            save_model(where, network, sigma_data=0.5, shape=(1, 8, 8), training={})
+    for given, factor in ((beside, 1.0), (f"{beside}.safetensors", 1.0), (inside, 2.0)):
+        assert float(next(iter(load_model(given).network.parameters())).max()) == factor
+
+
 def test_a_folder_without_a_model_or_with_two_is_refused(saved):
     network, path = saved
     folder = path.parent / "run"
