@@ -37,7 +37,7 @@ def test_the_fused_run_is_as_exact_as_the_direct_one(sampler, steps):
 
 @pytest.mark.parametrize("sampler", [samplers.euler, samplers.ancestral])
 def test_steps_smaller_than_the_state_round_it_once(sampler):
-    steps = levels.karras(43, sigma_min=0.001, sigma_max=0.01, final_zero=False)
+    steps = levels.karras(43, sigma_min=0.001, sigma_max=0.002, final_zero=False)
     plan = pydiffcore.trace(sampler, steps)
     kw = {"shape": MIXTURE.shape, "seeds": range(64)}
     wide = pydiffcore.direct(sampler, MIXTURE, steps, **kw)
@@ -52,9 +52,12 @@ def test_a_register_is_no_small_difference_of_two_others():
     assert pydiffcore.trace(samplers.dpm_solver_single, steps).amplification < 5
 
 
-@pytest.mark.parametrize("sampler", [samplers.kutta, samplers.euler])
-def test_the_difference_takes_the_place_of_the_output(sampler):
-    plan = pydiffcore.trace(sampler, WIDE)
+@pytest.mark.parametrize(
+    ("sampler", "steps"),
+    [(samplers.kutta, WIDE), (samplers.euler, levels.karras(43, sigma_min=1e-3, sigma_max=2e-3))],
+)
+def test_the_difference_takes_the_place_of_the_output(sampler, steps):
+    plan = pydiffcore.trace(sampler, steps)
     rows = fold(plan, unit_noise=False, single=True)
     subtracts = rows.d != 0
     assert rows.clip == (-np.inf, np.inf)
@@ -67,10 +70,12 @@ def test_the_difference_takes_the_place_of_the_output(sampler):
 @pytest.mark.parametrize(
     "plan",
     [
-        pydiffcore.trace(samplers.euler, levels.karras(18), prediction.edm()),
+        pydiffcore.trace(samplers.euler, levels.karras(18)),
+        pydiffcore.trace(samplers.heun, levels.karras(18)),
+        pydiffcore.trace(samplers.euler, levels.karras(43, 1e-3, 2e-3), prediction.edm()),
         pydiffcore.trace(samplers.kutta, WIDE, prediction.eps(process.vp())),
     ],
-    ids=["edm", "eps"],
+    ids=["euler", "heun", "edm", "eps"],
 )
 def test_other_rows_have_no_such_operand(plan):
     rows = fold(plan, unit_noise=False, single=True)
