@@ -27,8 +27,8 @@ class Denoiser:
             does not survive 16 bits.  With the default prediction it is a model ``D(x, sigma)``.
         prediction: what the network's output means.
         condition: keyword arguments of the network; tensors and NumPy arrays whose first axis is
-            the number of samples, and lists of that length, are cut into batches along it;
-            anything else, tuples too, is passed as it is.
+            the number of samples, and lists of that length, are cut into batches along it, in
+            dicts as well; anything else, tuples too, is passed as it is.
         guidance: classifier-free guidance, or None.
         learned_variance: the output has twice the channels (axis 1), F and then v in about
             [−1, 1], which the sampler may use for its noise: ``ddpm(variance="learned_range")``.

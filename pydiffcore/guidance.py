@@ -79,8 +79,11 @@ class Guidance:
 
 
 def cut(condition: Mapping[str, Any], samples: int, start: int, stop: int) -> dict[str, Any]:
-    """Cut whatever has one entry per sample to the samples start…stop."""
-    return {
-        name: value[start:stop] if entries(value) == samples else value
-        for name, value in condition.items()
-    }
+    """Cut whatever has one entry per sample to the samples start…stop, in dicts of dicts too."""
+
+    def part(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return cut(value, samples, start, stop)
+        return value[start:stop] if entries(value) == samples else value
+
+    return {name: part(value) for name, value in condition.items()}

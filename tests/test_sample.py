@@ -59,6 +59,10 @@ def test_c_noise_and_condition_reach_the_network():
     [
         (np.arange(5), [[0, 1], [2, 3], [4]]),
         ([4, 3, 2, 1, 0], [[4, 3], [2, 1], [0]]),
+        (
+            {"ids": [4, 3, 2, 1, 0], "size": (64, 48)},
+            [{"ids": ids, "size": (64, 48)} for ids in ([4, 3], [2, 1], [0])],
+        ),
         (tuple("abcde"), [list("abcde")] * 3),
         (np.float64(7.0), [7.0] * 3),
         ([1, 2, 3], [[1, 2, 3]] * 3),
@@ -73,7 +77,7 @@ def test_what_has_an_entry_per_sample_is_cut_whatever_it_is(given, cut):
         value = free if label is None else label
         seen["free" if label is None else "label"].append(
             value.tolist() if hasattr(value, "tolist") else value
-            if isinstance(value, str) else list(value)
+            if isinstance(value, str | dict) else list(value)
         )  # fmt: skip
         return 0 * x
 

@@ -6,6 +6,7 @@ average ← beta average + (1 − beta) theta            beta of a kind, after n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -131,8 +132,8 @@ class Pairs:
     the first forward pass of a network puts them into other memory.
     """
 
-    into: list[Tensor]
-    of: list[Tensor]
+    into: Sequence[Tensor]
+    of: Sequence[Tensor]
     buffers: list[tuple[Tensor, Tensor]]
 
     @torch.no_grad()
