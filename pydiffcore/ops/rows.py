@@ -120,7 +120,7 @@ def _by_difference(plan: Plan, A: Array, f: Array) -> NDArray[np.bool_]:
 
     It does where the two parts all but cancel, and where a step adds a part of D − x to x itself:
     x is then no product, and the sum alone is rounded, as by who writes x + h·d.  Small steps alone
-    do so, in which that is all the error there is: a plan with such rows is 5 % slower.  Only where
+    do so, in which that is all the error there is: such a plan's rows take 5 % longer.  Only where
     the network's output is D itself and x is not scaled, so that D − x is rounded once.
     """
     x0, noise = (size[:-1, 0] for size in plan.register_sizes)
