@@ -116,11 +116,13 @@ pdc_squared squared_of(const std::tuple<uintptr_t, int, uintptr_t, int64_t, int6
 }
 
 int squared_error(const std::tuple<uintptr_t, int, uintptr_t, int64_t, int64_t>& of,
-                  uintptr_t factor, uintptr_t means, uintptr_t loss) {
+                  uintptr_t factor, uintptr_t means, uintptr_t loss, float each, int64_t count,
+                  uintptr_t gradient) {
   const pdc_squared s = squared_of(of);
   py::gil_scoped_release release;
   return pdc_squared_error(&s, reinterpret_cast<const float*>(factor),
-                           reinterpret_cast<float*>(means), reinterpret_cast<float*>(loss));
+                           reinterpret_cast<float*>(means), reinterpret_cast<float*>(loss), each,
+                           count, reinterpret_cast<void*>(gradient));
 }
 
 int squared_gradient(const std::tuple<uintptr_t, int, uintptr_t, int64_t, int64_t>& of,
@@ -129,6 +131,31 @@ int squared_gradient(const std::tuple<uintptr_t, int, uintptr_t, int64_t, int64_
   py::gil_scoped_release release;
   return pdc_squared_gradient(&s, reinterpret_cast<const float*>(scale), per_sample,
                               reinterpret_cast<void*>(gradient));
+}
+
+// Sizes [count] and addresses [5 + averages, count] of weights.
+pdc_weights weights_of(const Array<int64_t>& sizes, const Array<uint64_t>& tensors) {
+  static_assert(sizeof(uint64_t) == sizeof(float*), "addresses come as 64-bit integers");
+  return {static_cast<int64_t>(sizes.size()), static_cast<int64_t>(tensors.shape(0)) - 5,
+          sizes.data(), reinterpret_cast<float* const*>(tensors.data())};
+}
+
+double gradient_norm(const Array<int64_t>& sizes, const Array<uint64_t>& tensors) {
+  const pdc_weights weights = weights_of(sizes, tensors);
+  double norm;
+  py::gil_scoped_release release;
+  if (pdc_gradient_norm(&weights, &norm)) throw std::runtime_error("the weights were refused");
+  return norm;
+}
+
+int adamw_step(const Array<int64_t>& sizes, const Array<uint64_t>& tensors,
+               const std::tuple<double, double, double, double, double, double>& numbers,
+               const Array<double>& beta) {
+  const pdc_weights weights = weights_of(sizes, tensors);
+  const auto [rate, beta1, beta2, eps, decay, clip] = numbers;
+  const pdc_adamw step = {rate, beta1, beta2, eps, decay, clip, beta.data()};
+  py::gil_scoped_release release;
+  return pdc_adamw_step(&weights, &step);
 }
 
 }  // namespace
@@ -144,5 +171,7 @@ PYBIND11_MODULE(_core, module) {
   module.def("corrupt", &corrupt);
   module.def("squared_error", &squared_error);
   module.def("squared_gradient", &squared_gradient);
+  module.def("gradient_norm", &gradient_norm);
+  module.def("adamw_step", &adamw_step);
   define_cuda(module);
 }

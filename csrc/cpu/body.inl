@@ -6,6 +6,7 @@
 #include "noise.inl"
 #include "segments.inl"
 #include "squared.inl"
+#include "weights.inl"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -13,8 +14,14 @@ namespace PDC_TARGET {
 extern const Kernels kernels;
 #define PDC_NAME_OF(target) #target
 #define PDC_NAME(target) PDC_NAME_OF(target)
-const Kernels kernels = {PDC_NAME(PDC_TARGET), normal_kernel,  row_kernel,
-                         corruption_kernel,    squared_kernel, squared_gradient_kernel};
+const Kernels kernels = {PDC_NAME(PDC_TARGET),
+                         normal_kernel,
+                         row_kernel,
+                         corruption_kernel,
+                         squared_kernel,
+                         squared_gradient_kernel,
+                         gradient_squares_kernel,
+                         adamw_kernel};
 
 }  // namespace PDC_TARGET
 }  // namespace pdc

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every instruction set provides: three functions over a range of tiles, and their operands.
+// What every instruction set provides: functions over a range of tiles or chunks, and their operands.
 #pragma once
 #include <stdint.h>
 
@@ -59,8 +59,8 @@ struct CorruptionCall {
   float* target;
 };
 
-// Squared errors of samples in chunks of squared.h, with the sums of each chunk; or the gradient,
-// (F − target) times the sample's scale.
+// Squared errors of samples in chunks of squared.h, with the sums of each chunk; and the gradient,
+// (F − target) times the sample's scale, or that alone.
 struct SquaredCall {
   int64_t size, chunks;  // of a sample
   int dtype;             // of F and its gradient
@@ -72,6 +72,23 @@ struct SquaredCall {
   void* gradient;
 };
 
+// A step of AdamW on one tensor; the letters are those of adamw.h.
+struct WeightStep {
+  float clip, decay, towards_first, beta2, towards_second, rate, root, eps;
+};
+
+// Weights in chunks of squared.h, first_chunk[count + 1] of each tensor; rows of tensors as in
+// pdc_weights.
+struct WeightsCall {
+  int64_t count, averages;
+  const int64_t* sizes;
+  const int64_t* first_chunk;
+  float* const* tensors;
+  double* sums;             // of each chunk's squared gradients
+  const WeightStep* steps;  // of each tensor
+  const double* beta;       // of each average
+};
+
 // Each works on tiles or chunks [begin, end). The row returns whether F held a value that is not
 // finite.
 struct Kernels {
@@ -81,6 +98,8 @@ struct Kernels {
   void (*corrupt)(const CorruptionCall&, int64_t begin, int64_t end);
   void (*squared)(const SquaredCall&, int64_t begin, int64_t end);
   void (*squared_gradient)(const SquaredCall&, int64_t begin, int64_t end);
+  void (*gradient_squares)(const WeightsCall&, int64_t begin, int64_t end);
+  void (*adamw)(const WeightsCall&, int64_t begin, int64_t end);
 };
 
 Layout layout_of(int64_t samples, int64_t size);

@@ -49,12 +49,19 @@ pdc::SquaredCall call_of(const pdc_squared& s) {
 
 }  // namespace
 
-int pdc_squared_error(const pdc_squared* s, const float* factor, float* means, float* loss) {
-  if (!valid(*s) || s->samples * s->size == 0) return PDC_INVALID;
+int pdc_squared_error(const pdc_squared* s, const float* factor, float* means, float* loss,
+                      float each, int64_t count, void* gradient) {
+  if (!valid(*s) || s->samples * s->size == 0 || (gradient && count <= 0)) return PDC_INVALID;
   pdc::SquaredCall call = call_of(*s);
   std::vector<double> sums(s->samples * call.chunks), errors(s->samples);
+  std::vector<float> scale(gradient ? s->samples : 0);
+  for (int64_t b = 0; gradient && b < s->samples; ++b)
+    scale[b] = 2 * ((factor ? each * factor[b] : each) / static_cast<float>(count));
   call.sums = sums.data();
-  run(call, s->samples, pdc::kernels()->squared, kSumCost);
+  call.scale = scale.data();
+  call.scale_stride = 1;
+  call.gradient = gradient;
+  run(call, s->samples, pdc::kernels()->squared, gradient ? kGradientCost : kSumCost);
   for (int64_t b = 0; b < s->samples; ++b) {
     const double* const own = sums.data() + b * call.chunks;
     errors[b] = sum_of(call.chunks, [own](int64_t i) { return own[i]; }) / s->size;

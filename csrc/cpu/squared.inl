@@ -51,26 +51,31 @@ const float* output_of(const SquaredCall& call, const Chunk& chunk, float* buffe
   return buffer;
 }
 
+void chunk_gradient(const SquaredCall& call, const Chunk& chunk, const float* F) {
+  float buffer[kChunk];
+  const float* const target = call.target + chunk.flat;
+  const float scale = call.scale[chunk.sample * call.scale_stride];
+  const bool direct = call.dtype == PDC_FLOAT32;
+  float* const to = direct ? static_cast<float*>(call.gradient) + chunk.flat : buffer;
+  for (int64_t i = 0; i < chunk.length; ++i) to[i] = squared_gradient(F[i], target[i], scale);
+  if (!direct) store(call.dtype, call.gradient, chunk.flat, buffer, chunk.length);
+}
+
 void squared_kernel(const SquaredCall& call, int64_t begin, int64_t end) {
   float buffer[kChunk];
   for (int64_t c = begin; c < end; ++c) {
     const Chunk chunk = chunk_of(call, c);
-    call.sums[c] =
-        chunk_sum(output_of(call, chunk, buffer), call.target + chunk.flat, chunk.length);
+    const float* const F = output_of(call, chunk, buffer);
+    call.sums[c] = chunk_sum(F, call.target + chunk.flat, chunk.length);
+    if (call.gradient) chunk_gradient(call, chunk, F);
   }
 }
 
 void squared_gradient_kernel(const SquaredCall& call, int64_t begin, int64_t end) {
-  float buffer[kChunk], gradient[kChunk];
+  float buffer[kChunk];
   for (int64_t c = begin; c < end; ++c) {
     const Chunk chunk = chunk_of(call, c);
-    const float* const F = output_of(call, chunk, buffer);
-    const float* const target = call.target + chunk.flat;
-    const float scale = call.scale[chunk.sample * call.scale_stride];
-    const bool direct = call.dtype == PDC_FLOAT32;
-    float* const to = direct ? static_cast<float*>(call.gradient) + chunk.flat : gradient;
-    for (int64_t i = 0; i < chunk.length; ++i) to[i] = squared_gradient(F[i], target[i], scale);
-    if (!direct) store(call.dtype, call.gradient, chunk.flat, gradient, chunk.length);
+    chunk_gradient(call, chunk, output_of(call, chunk, buffer));
   }
 }
 

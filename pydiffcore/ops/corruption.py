@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pydiffcore.ops import native
 from pydiffcore.ops.noise import TRAINING, checked_word, normal, seed_keys
+from pydiffcore.ops.pool import empty
 from pydiffcore.ops.uncompiled import uncompiled
 from pydiffcore.prediction import Prediction
 
@@ -84,8 +85,7 @@ def _corrupted(
         return *_with_torch(images, coefficients, keys, stream, dtype), c_noise, c_out
     shape, B = images.shape, len(images)
     size = shape[1:].numel()
-    input = torch.empty(shape, dtype=dtype, device=images.device)
-    target = torch.empty(shape, device=images.device)
+    input, target = empty(shape, dtype, images.device), empty(shape, device=images.device)
     native.corrupt(
         images.detach().contiguous().view(B, size), coefficients, keys,
         input.view(B, size), target.view(B, size), purpose=TRAINING, stream=stream,

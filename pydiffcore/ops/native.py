@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pydiffcore.ops import cuda
 from pydiffcore.ops.checks import address, array, check_tensor
+from pydiffcore.ops.pool import empty
 
 try:
     from pydiffcore import _core
@@ -32,6 +33,7 @@ __all__ = [
     "normal",
     "picked",
     "squared_error",
+    "squared_error_and_gradient",
     "squared_gradient",
     "target",
     "unsupported",
@@ -182,6 +184,29 @@ def squared_error(
 
     F [B, *] is float32, bfloat16 or float16; target, of its shape, and factor [B] are float32.
     """
+    return _squared_error(F, target_, factor, whole, 0.0, None)
+
+
+def squared_error_and_gradient(
+    F: Tensor, target_: Tensor, factor: Tensor | None, each: float, *, whole: bool
+) -> tuple[Tensor, Tensor]:
+    """Return what :func:`squared_error` does and, from the same pass, its gradient, of F's dtype.
+
+    That is (F − target)·2·each·factor/n, each being the gradient of every factor·m, and n the
+    number of a sample's elements; where whole and without a factor n is the number of all.
+    """
+    gradient = empty(F.shape, F.dtype)
+    return _squared_error(F, target_, factor, whole, each, gradient), gradient
+
+
+def _squared_error(
+    F: Tensor,
+    target_: Tensor,
+    factor: Tensor | None,
+    whole: bool,
+    each: float,
+    gradient: Tensor | None,
+) -> Tensor:
     about = _squared(F, target_)
     if factor is not None:
         check_tensor("factor", factor, (torch.float32,), 1)
@@ -189,7 +214,12 @@ def squared_error(
             raise ValueError(f"factor has shape {tuple(factor.shape)}, expected ({len(F)},)")
     m = torch.empty(len(F))
     loss = torch.empty(()) if whole else None
-    _done(_core.squared_error(about, address(factor), m.data_ptr(), address(loss)))
+    count = F.numel() if whole and factor is None else about[4]
+    _done(
+        _core.squared_error(
+            about, address(factor), m.data_ptr(), address(loss), each, count, address(gradient)
+        )
+    )
     return m if loss is None else loss
 
 
@@ -199,7 +229,7 @@ def squared_gradient(F: Tensor, target_: Tensor, scale: Tensor) -> Tensor:
     check_tensor("scale", scale, (torch.float32,), scale.ndim)
     if scale.ndim > 1 or (scale.ndim and len(scale) != len(F)):
         raise ValueError(f"scale has shape {tuple(scale.shape)}, expected ({len(F)},) or ()")
-    gradient = torch.empty(F.shape, dtype=F.dtype)
+    gradient = empty(F.shape, F.dtype)
     _done(_core.squared_gradient(about, scale.data_ptr(), scale.ndim == 1, gradient.data_ptr()))
     return gradient
 

@@ -39,7 +39,7 @@ class AdamW(torch.optim.AdamW):
             self.step()
             return
         if self._of is not self.state:
-            held = [self.state[each] or self._begun(each) for each in parameters]
+            held = [self.state[each] or self.begun(each) for each in parameters]
             moments = tuple([local(each[name]) for each in held] for name in NAMES)
             self._found = ([local(each.detach()) for each in parameters], *moments)
             self._of = self.state
@@ -51,7 +51,7 @@ class AdamW(torch.optim.AdamW):
             weight_decay=group["weight_decay"], amsgrad=False, maximize=False,
         )  # fmt: skip
 
-    def _begun(self, parameter: Tensor) -> dict[str, Tensor]:
+    def begun(self, parameter: Tensor) -> dict[str, Tensor]:
         """Give a weight the state that torch gives it before its first step."""
         counted = torch.zeros((), dtype=torch.float32, device=parameter.device)
         zeros = [torch.zeros_like(parameter, memory_format=torch.preserve_format) for _ in "12"]

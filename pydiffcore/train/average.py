@@ -145,6 +145,11 @@ class Pairs:
             for weight, average in zip(of, into, strict=True)
         ]
         torch._foreach_lerp_(into, weights, 1 - beta)
+        self.copy_buffers()
+
+    @torch.no_grad()
+    def copy_buffers(self) -> None:
+        """Take the network's buffers as they are."""
         for kept, latest in self.buffers:
             kept.copy_(latest)
 

@@ -4,9 +4,10 @@
     forward    m_i = mean over the elements of (F_i − target_i)²,    L = mean of factor_i m_i
     backward   dL/dF_i = g_i · 2/n · (F_i − target_i),               g_i = dL/dm_i
 
-Each way is one pass of a kernel over F and the target on the CPU.  A sample's sum has an order that
-depends on n alone, so that m_i has the same bits for any batch, number of threads and instruction
-set.  Nothing but F and the target is kept, and the way back has a gradient of its own.  Elsewhere
+On the CPU one pass of a kernel over F and the target makes the sums and the gradient for g_i = 1/B,
+which is what the way back asks for when the mean is minimised; for any other g_i it is a second
+pass.  A sample's sum has an order that depends on n alone, so that m_i has the same bits for any
+batch, number of threads and instruction set.  The way back has a gradient of its own.  Elsewhere
 (CUDA, float64, inside torch.compile, gradients of gradients) torch operations do the same.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,16 +31,26 @@ class _SquaredError(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> Tensor:
-        ctx.whole = whole
+        ctx.whole, ctx.each, ctx.gradient = whole, 1.0 if whole else 1 / len(F), None
         ctx.save_for_backward(F, target, factor)
-        if _fits(F, target) and (factor is None or factor.dtype == torch.float32):
-            given = None if factor is None else factor.contiguous()
-            m = native.squared_error(F.contiguous(), target.contiguous(), given, whole=whole)
-            return m if whole or given is None else m * given
-        return _by_torch(F, target, factor, whole)
+        if not _fits(F, target) or not (factor is None or factor.dtype == torch.float32):
+            return _by_torch(F, target, factor, whole)
+        F, target = F.contiguous(), target.contiguous()
+        given = None if factor is None else factor.contiguous()
+        if ctx.needs_input_grad == (True, False, False, False):
+            each = 1.0 if whole and factor is None else 1 / len(F)
+            m, ctx.gradient = native.squared_error_and_gradient(
+                F, target, given, each, whole=whole
+            )
+        else:
+            m = native.squared_error(F, target, given, whole=whole)
+        return m if whole or given is None else m * given
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Any, None]:
+        ready, ctx.gradient = ctx.gradient, None  # handed out once: it becomes somebody's own
+        if ready is not None and not torch.is_grad_enabled() and _all_equal(grad, ctx.each):
+            return ready, None, None, None
         F, target, factor = ctx.saved_tensors
         g, n, each = grad, F.numel() // len(F), grad
         if ctx.whole and factor is None:
@@ -123,6 +135,10 @@ def _by_torch(F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> 
     m = error.reshape(len(error), -1).mean(1)
     m = m if factor is None else m * factor
     return m.mean() if whole else m
+
+
+def _all_equal(grad: Tensor, value: float) -> bool:
+    return bool((grad.detach().numpy() == np.float32(value)).all())
 
 
 def _fits(F: Tensor, target: Tensor) -> bool:

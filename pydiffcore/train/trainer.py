@@ -28,7 +28,6 @@ from pydiffcore.train.adamw import AdamW
 from pydiffcore.train.average import paired
 from pydiffcore.train.bands import Bands
 from pydiffcore.train.config import Config
-from pydiffcore.train.gradients import clipped
 from pydiffcore.train.loss import denoising_terms
 from pydiffcore.train.network import network_of
 from pydiffcore.train.parallel import alone, reduced, reducing, spread
@@ -36,6 +35,7 @@ from pydiffcore.train.ranks import Ranks
 from pydiffcore.train.resampler import Resampler
 from pydiffcore.train.seeded import seeded
 from pydiffcore.train.uncertainty import uncertainty_terms, variance_terms
+from pydiffcore.train.update import Update
 from pydiffcore.train.variational import hybrid_terms, vlb_terms
 
 __all__ = ["Report", "Trainer"]
@@ -116,7 +116,6 @@ class Trainer:
             self.network, config.kinds, self.ranks, config.run.shard
         )
         self._alone = alone(self._model, self.head)
-        self._pairs = {name: paired(each, self.network) for name, each in self.averages.items()}
         self._kinds, parts, self._parameters = config.kinds, config.optimiser, self._learned()
         self.optimiser = AdamW(
             self._parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
@@ -124,6 +123,11 @@ class Trainer:
         )  # fmt: skip
         half = parts.precision == "float16"
         self.scaler = torch.amp.GradScaler(device.type, enabled=half and device.type == "cuda")
+        pairs = {name: paired(each, self.network) for name, each in self.averages.items()}
+        self._update = Update(
+            self._parameters, self.optimiser, pairs, (self.network, self.head), self.ranks,
+            self.scaler,
+        )  # fmt: skip
         self.resampler = Resampler(self.cell.process) if config.importance else None
         self.step = self.skipped = self.in_a_row = 0
         self._augmentation = Augmentation(p=config.data.augment)
@@ -148,14 +152,11 @@ class Trainer:
         for parameter in self._parameters:
             parameter.grad = None
         loss, sums, counts = self._backward(batch)
-        norm = self._norm()
+        norm = self._update.norm(parts.clip)
         finite = math.isfinite(norm) and math.isfinite(loss)
         if finite:
-            if self.scaler.is_enabled():
-                self.scaler.step(self.optimiser)
-            else:
-                self.optimiser.step_at_once()
-            self._after(config)
+            done = self.step - self.skipped + 1
+            self._update.step({k: kind.beta(done, parts.batch) for k, kind in self._kinds.items()})
         if self.scaler.is_enabled():
             self.scaler.update()
         self.step += 1
@@ -167,16 +168,6 @@ class Trainer:
                 f"{self.step} (loss {loss}, norm {norm})"
             )
         return Report(self.step, loss, norm, rate, not finite, sums, counts)
-
-    def _after(self, config: Config) -> None:
-        """Keep magnitudes, where the network has them, and move the averages."""
-        for each in (self.network, self.head):
-            keep: Callable[[], None] | None = getattr(each, "normalise_weights", None)
-            if keep is not None:
-                keep()
-        for name, kind in self._kinds.items():
-            beta = kind.beta(self.step - self.skipped + 1, config.optimiser.batch)
-            self._pairs[name].move(beta)
 
     def _backward(self, batch: Batch) -> tuple[float, Any, Any]:
         """Accumulate the gradients of the mean loss; return it, and its sums by level."""
@@ -269,8 +260,3 @@ class Trainer:
         for each in self.ranks.gathered(pair.T.contiguous()).split(len(index)):
             places, losses = each.cpu().numpy().T
             self.resampler.update(places.astype(np.int64), losses)
-
-    def _norm(self) -> float:
-        """Return the norm of all gradients, clipped where that is asked for."""
-        self.scaler.unscale_(self.optimiser) if self.scaler.is_enabled() else None
-        return clipped(self._parameters, self.config.optimiser.clip, self.ranks)

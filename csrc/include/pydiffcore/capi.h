@@ -115,12 +115,32 @@ struct pdc_squared {
   const float* target;
 };
 /* means[samples] = m. loss, where not NULL: the mean over samples of factor m, factor[samples] or
- * 1 where NULL. */
+ * 1 where NULL. gradient, where not NULL: (F - target) 2 each factor/count, of F's type, in the same
+ * pass: that of `each` times the sum of factor m where count is `size`. */
 PDC_API int pdc_squared_error(const struct pdc_squared* squared, const float* factor, float* means,
-                              float* loss);
+                              float* loss, float each, int64_t count, void* gradient);
 /* gradient = (F - target) scale, of F's type; scale[samples], or one scale for all of them. */
 PDC_API int pdc_squared_gradient(const struct pdc_squared* squared, const float* scale,
                                  int32_t scale_per_sample, void* gradient);
+
+/* Weights in `count` tensors of sizes[count] float32. tensors[5 + averages][count] are addresses of
+ * the gradients (NULL: none, and the weight stays), the weights, first moments, second moments, of
+ * one float each that counts the steps, and of each kind of average (NULL: none). */
+struct pdc_weights {
+  int64_t count, averages;
+  const int64_t* sizes;
+  float* const* tensors;
+};
+/* norm = the root of the sum of all squared gradients, added up in an order that depends on sizes
+ * alone. */
+PDC_API int pdc_gradient_norm(const struct pdc_weights* weights, double* norm);
+/* One step of AdamW on gradients times `clip`, and the averages' way towards the new weights:
+ * average = beta average + (1 - beta) weight, with beta[averages]. */
+struct pdc_adamw {
+  double rate, beta1, beta2, eps, decay, clip;
+  const double* beta;
+};
+PDC_API int pdc_adamw_step(const struct pdc_weights* weights, const struct pdc_adamw* step);
 
 #ifdef __cplusplus
 }
