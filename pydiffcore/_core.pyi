@@ -32,12 +32,22 @@ def squared_error(
     factor: int,
     means: int,
     loss: int,
+    each: float,
+    count: int,
+    gradient: int,
 ) -> int: ...
 def squared_gradient(
     of: tuple[int, int, int, int, int],
     scale: int,
     per_sample: bool,
     gradient: int,
+) -> int: ...
+def gradient_norm(sizes: NDArray[Any], tensors: NDArray[Any]) -> float: ...
+def adamw_step(
+    sizes: NDArray[Any],
+    tensors: NDArray[Any],
+    numbers: tuple[float, float, float, float, float, float],
+    beta: NDArray[Any],
 ) -> int: ...
 def cuda_architectures() -> str: ...
 def cuda_devices() -> int: ...

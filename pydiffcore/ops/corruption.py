@@ -13,6 +13,7 @@ Source: Karras et al. 2022 (arXiv 2206.00364), eq. 8.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,39 @@ from pydiffcore.ops.pool import empty
 from pydiffcore.ops.uncompiled import uncompiled
 from pydiffcore.prediction import Prediction
 
-__all__ = ["corrupt", "corrupted"]
+__all__ = ["Coefficients", "coefficients_of", "corrupt", "corrupted"]
 
 IMAGE_DTYPES = (torch.uint8, torch.float32, torch.bfloat16, torch.float16)
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What a prediction makes of levels: all that a corruption needs to know of them.
+
+    Fields:
+        sigma: the levels, float64 [B].
+        columns: p, q, u, v, float32 [B, 4].
+        c_noise: float32 [B].
+        c_out: float64 [B].
+    """
+
+    sigma: NDArray[np.float64]
+    columns: NDArray[np.float32]
+    c_noise: NDArray[np.float32]
+    c_out: NDArray[np.float64]
+
+    def __getitem__(self, part: slice) -> Coefficients:
+        return Coefficients(
+            self.sigma[part], self.columns[part], self.c_noise[part], self.c_out[part]
+        )
+
+
+def coefficients_of(sigma: NDArray[np.float64], prediction: Prediction) -> Coefficients:
+    """Return the coefficients of levels, float64 [B]."""
+    c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
+    columns = (c_in, c_in * sigma, (1 - c_skip) / c_out, -c_skip * sigma / c_out)
+    stacked = np.stack(columns, axis=1).astype(np.float32)
+    return Coefficients(sigma, stacked, c_noise.astype(np.float32), c_out)
 
 
 def corrupt(
@@ -64,33 +95,32 @@ def corrupt(
 
 def corrupted(
     images: Tensor, sigma: Any, prediction: Prediction, *, seeds: Any, stream: int
-) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
-    """Return what :func:`corrupt` does and c_out, float64 [B], for the weight of the error."""
+) -> tuple[Tensor, Tensor, Tensor, Coefficients]:
+    """Return what :func:`corrupt` does and the coefficients; ``sigma`` may be coefficients too."""
     return _corrupted(images, sigma, prediction, seeds, stream, torch.float32)
 
 
 @uncompiled
 def _corrupted(
     images: Tensor, sigma: Any, prediction: Prediction, seeds: Any, stream: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, NDArray[np.float64]]:
+) -> tuple[Tensor, Tensor, Tensor, Coefficients]:
     _check_kinds(images, dtype)
     keys = seed_keys(seeds)
     if len(keys) != len(images):
         raise ValueError(f"seeds has {len(keys)} entries, expected {len(images)}, one per sample")
-    levels = _checked_sigma(sigma, len(images))
-    coefficients, label, c_out = _coefficients(levels, prediction)
-    c_noise = torch.from_numpy(label.astype(np.float32)).to(images.device)
+    if not isinstance(sigma, Coefficients):
+        sigma = coefficients_of(_checked_sigma(sigma, len(images)), prediction)
+    c_noise = torch.from_numpy(sigma.c_noise).to(images.device)
     stream = checked_word("stream", stream)
     if native.unsupported(images.device.type):
-        return *_with_torch(images, coefficients, keys, stream, dtype), c_noise, c_out
-    shape, B = images.shape, len(images)
-    size = shape[1:].numel()
-    input, target = empty(shape, dtype, images.device), empty(shape, device=images.device)
+        return *_with_torch(images, sigma.columns, keys, stream, dtype), c_noise, sigma
+    input = empty(images.shape, dtype, images.device)
+    target = empty(images.shape, device=images.device)
     native.corrupt(
-        images.detach().contiguous().view(B, size), coefficients, keys,
-        input.view(B, size), target.view(B, size), purpose=TRAINING, stream=stream,
+        images.detach().contiguous(), sigma.columns, keys, input, target,
+        purpose=TRAINING, stream=stream,
     )  # fmt: skip
-    return input, target, c_noise, c_out
+    return input, target, c_noise, sigma
 
 
 def _check_kinds(images: Tensor, dtype: torch.dtype) -> None:
@@ -114,14 +144,6 @@ def _checked_sigma(sigma: Any, batch: int) -> NDArray[np.float64]:
     if levels.size and not (levels.min() > 0 and levels.max() < np.inf):
         raise ValueError(f"sigma is {levels}, expected positive and finite levels")
     return levels
-
-
-def _coefficients(
-    sigma: NDArray[np.float64], prediction: Prediction
-) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
-    columns = (c_in, c_in * sigma, (1 - c_skip) / c_out, -c_skip * sigma / c_out)
-    return np.stack(columns, axis=1).astype(np.float32), c_noise, c_out
 
 
 def _with_torch(

@@ -147,12 +147,13 @@ def corrupt(
 ) -> None:
     """Write input = p·x0 + q·z and target = u·x0 + v·z for coefficients (p, q, u, v) [B, 4].
 
-    images [B, N] are uint8 (x0 = pixel / 127.5 − 1), float32, bfloat16 or float16.
+    images [B, *] are uint8 (x0 = pixel / 127.5 − 1), float32, bfloat16 or float16.
     """
-    check_tensor("images", images, (*IO_DTYPES, torch.uint8), 2)
-    check_tensor("input", input, IO_DTYPES, 2)
-    check_tensor("target", target_, (torch.float32,), 2)
-    B, N = images.shape
+    check_tensor("images", images, (*IO_DTYPES, torch.uint8), max(images.ndim, 1))
+    check_tensor("input", input, IO_DTYPES, images.ndim)
+    check_tensor("target", target_, (torch.float32,), images.ndim)
+    B = len(images)
+    N = images.numel() // max(B, 1)
     if not images.shape == input.shape == target_.shape:
         raise ValueError("images, input and target differ in shape")
     columns = array("coefficients", coefficients, (B, 4), np.float32)

@@ -29,7 +29,7 @@ UNUSED = sys.getrefcount(_held[0])  # what it says of an object that a list alon
 
 
 class Pool(local):
-    """The blocks of each thread, the longest unused first."""
+    """The blocks of each thread, in the order in which they were last taken."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []
@@ -37,7 +37,7 @@ class Pool(local):
 
     def take(self, size: int) -> Block:
         """Return a block that nothing refers to, or a new one."""
-        for place in range(len(self.blocks)):
+        for place in range(len(self.blocks) - 1, -1, -1):  # the last is the likeliest in a cache
             if sys.getrefcount(self.blocks[place]) == UNUSED and self.blocks[place].size == size:
                 self.blocks.append(self.blocks.pop(place))
                 return self.blocks[-1]

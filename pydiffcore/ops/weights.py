@@ -63,7 +63,8 @@ class Weights:
         target()
         self._weights = list(weights)
         self._strides = [each.stride() for each in weights]
-        self._kept = (list(weights), list(first), list(second), list(steps), *map(list, averages))
+        rows: list[Sequence[Tensor | None]] = [weights, first, second, steps, *averages]
+        self._kept = [list(row) for row in rows]
         self._sizes = np.array([each.numel() for each in weights], np.int64)
         self._table = np.zeros((1 + len(self._kept), len(weights)), np.uint64)
         for row, tensors in enumerate(self._kept, 1):

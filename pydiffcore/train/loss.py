@@ -80,9 +80,9 @@ def denoising_loss(
     Raises:
         TypeError, ValueError: an argument does not fit; see ``corrupt``.
     """
-    noisy, target, c_noise, c_out = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
+    noisy, target, c_noise, of = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
     output = network(noisy, c_noise, **(condition or {}))
-    return weighted_loss(output, target, factor(weight, c_out, sigma, output, target))
+    return weighted_loss(output, target, factor(weight, of.c_out, of.sigma, output, target))
 
 
 def denoising_terms(
@@ -111,9 +111,9 @@ def denoising_terms(
     Raises:
         TypeError, ValueError: an argument does not fit; see ``corrupt``.
     """
-    noisy, target, c_noise, c_out = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
+    noisy, target, c_noise, of = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
     output = network(noisy, c_noise, **(condition or {}))
-    given = factor(weight, c_out, sigma, output, target)
+    given = factor(weight, of.c_out, of.sigma, output, target)
     if scales != 1:
         output, target = spectrum(output, scales), spectrum(target, scales)
     if huber is None:

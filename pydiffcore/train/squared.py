@@ -39,9 +39,7 @@ class _SquaredError(torch.autograd.Function):
         given = None if factor is None else factor.contiguous()
         if ctx.needs_input_grad == (True, False, False, False):
             each = 1.0 if whole and factor is None else 1 / len(F)
-            m, ctx.gradient = native.squared_error_and_gradient(
-                F, target, given, each, whole=whole
-            )
+            m, ctx.gradient = native.squared_error_and_gradient(F, target, given, each, whole=whole)
         else:
             m = native.squared_error(F, target, given, whole=whole)
         return m if whole or given is None else m * given
@@ -138,6 +136,8 @@ def _by_torch(F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> 
 
 
 def _all_equal(grad: Tensor, value: float) -> bool:
+    if not grad.ndim:
+        return bool(grad.item() == np.float32(value))
     return bool((grad.detach().numpy() == np.float32(value)).all())
 
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from pydiffcore.data.augment import Augmentation, dropped, mirrored
 from pydiffcore.data.loader import Batch
 from pydiffcore.networks import Uncertainty
-from pydiffcore.ops.noise import seed_keys
 from pydiffcore.train.adamw import AdamW
+from pydiffcore.train.ahead import Ahead
 from pydiffcore.train.average import paired
 from pydiffcore.train.bands import Bands
 from pydiffcore.train.config import Config
@@ -129,6 +129,8 @@ class Trainer:
             self.scaler,
         )  # fmt: skip
         self.resampler = Resampler(self.cell.process) if config.importance else None
+        law = self.cell.law if self.resampler is None else None
+        self._ahead = Ahead(law, self.cell.prediction, config.run.seed << 40, parts.batch)
         self.step = self.skipped = self.in_a_row = 0
         self._augmentation = Augmentation(p=config.data.augment)
 
@@ -203,25 +205,25 @@ class Trainer:
     def _terms(self, batch: Batch, low: int, high: int) -> tuple[NDArray[np.float64], Tensor]:
         """Return levels and losses of a part of this rank's samples."""
         config, numbers = self.config, batch.numbers[low:high]
-        base = config.run.seed << 40
-        seeds = seed_keys(range(base + numbers.start, base + numbers.stop))
-        first = numbers[0] - (batch.position - config.optimiser.batch)
-        of = (first, config.optimiser.batch)
+        start = batch.position - config.optimiser.batch
+        seeds, levels = self._ahead.of(numbers, start)
         images, condition = self._inputs(batch, low, high, seeds)
-        importance = None
-        if self.resampler is None:
-            sigma = self.cell.law.sample(seeds, of=of)
+        draw = None
+        if self.resampler is not None:
+            draw = self.resampler.sample(seeds, of=(numbers.start - start, config.optimiser.batch))
+            sigma = draw.sigma
         else:
-            draw = self.resampler.sample(seeds, of=of)
-            sigma, importance = draw.sigma, torch.from_numpy(draw.importance)
+            assert levels is not None
+            sigma = levels.sigma
         dtype = PRECISIONS.get(config.optimiser.precision)
         device = self.ranks.device
         precision = nullcontext() if dtype is None else torch.autocast(device.type, dtype)
         with seeded(int(seeds[0]), device), precision:  # the network's own dropout
-            terms = self._loss(images, sigma, seeds, condition)
-        if self.resampler is not None:
+            known = levels is not None and self.cell.loss == "denoising"
+            terms = self._loss(images, levels if known else sigma, seeds, condition)
+        if draw is not None:
             self._remember(draw.index, terms)
-            terms = terms * importance.to(terms)  # type: ignore[union-attr]
+            terms = terms * torch.from_numpy(draw.importance).to(terms)
         return sigma, terms.float()
 
     def _inputs(

@@ -52,10 +52,10 @@ def uncertainty_terms(
     Source: Karras et al. 2024 (arXiv 2312.02696), on uncertainty-based weighting;
     Kendall et al. 2018 (arXiv 1705.07115).
     """
-    noisy, target, c_noise, c_out = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
+    noisy, target, c_noise, of = corrupted(images, sigma, prediction, seeds=seeds, stream=stream)
     output = network(noisy, c_noise, **(condition or {}))
     m = squared_error(output, target)
-    given = factor(weight, c_out, sigma, output, target)
+    given = factor(weight, of.c_out, of.sigma, output, target)
     u = log_variance(c_noise)
     if u.numel() != len(images):
         raise ValueError(f"log_variance returned shape {tuple(u.shape)}, expected ({len(images)},)")

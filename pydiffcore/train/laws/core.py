@@ -70,9 +70,13 @@ def stratified(seeds: Any, stream: int = 0, *, of: tuple[int, int] | None = None
     """Return (i + U_i)/B of the samples i that the seeds belong to, float64 [k]; see Law.sample."""
     keys = seed_keys(seeds)
     first, total = _part(of, len(keys))
-    z = normal(keys, (), purpose=LEVEL, stream=stream).double()
-    uniform = torch.special.ndtr(z).clamp(1e-6, 1 - 1e-6)
-    return (np.arange(first, first + len(keys)) + uniform.numpy()) / total
+    return (np.arange(first, first + len(keys)) + uniform(keys, stream)) / total
+
+
+def uniform(keys: NDArray[np.uint64], stream: int = 0) -> FloatArray:
+    """Return U of each seed, uniform in (0, 1), float64 [k]."""
+    z = normal(keys, (), purpose=LEVEL, stream=stream, dtype=torch.float64)
+    return torch.special.ndtr(z).clamp_(1e-6, 1 - 1e-6).numpy()
 
 
 def _part(of: tuple[int, int] | None, size: int) -> tuple[int, int]:

@@ -37,7 +37,7 @@ def lognormal(mean: float = -1.2, std: float = 1.2) -> Law:
 
 def normal_law(name: str, mean: float, std: float) -> Law:
     def quantile(u: FloatArray) -> Any:
-        return torch.exp(mean + std * torch.special.ndtri(torch.tensor(u))).numpy()
+        return torch.special.ndtri(torch.tensor(u)).mul_(std).add_(mean).exp_().numpy()
 
     def density(sigma: FloatArray) -> Any:
         z = (np.log(sigma) - mean) / std
