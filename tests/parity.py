@@ -4,7 +4,9 @@
 Errors are relative to the largest of 1 and of the states that a step combines.  Where diffusers'
 float32 arithmetic itself is off by more than the bar (cosine betas reach sigma = 20000, and
 x + (sigma' - sigma) d cancels), its own code runs once more in float64 on the same tables, beside
-ours in float64: the formulas must then agree, and our float32 must be the one that is near them.
+ours in float64: the formulas must then agree, and our float32 must be as near them as theirs.  From
+one start that is a toss where both are mostly the rounding of the same states; so where ours is
+farther, STARTS decide by the sign test, which fails ours if it is farther from nearly all of them.
 """
 
 import inspect
@@ -21,6 +23,7 @@ import torch
 import pydiffcore.adapters.diffusers as ours
 
 SHAPE = (2, 3, 4, 4)
+STARTS, FARTHER = 16, 14  # of equals, one in 480 has 14 or more
 TABLES = (
     "alphas_cumprod", "final_alpha_cumprod", "one", "sigmas", "sigmas_interpol", "sigmas_up",
     "sigmas_down", "alpha_t", "sigma_t", "lambda_t", "discrete_sigmas", "betas", "alphas",
@@ -116,10 +119,10 @@ def widened(scheduler):
             module.randn_tensor = draw
 
 
-def start(scheduler, case, dtype=torch.float32):
+def start(scheduler, case, dtype=torch.float32, seed=1):
     """Set timesteps; return the first state and the timesteps to run."""
     scheduler.set_timesteps(**case.timesteps)
-    x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1)).to(dtype)
+    x = torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed)).to(dtype)
     doubled = len(set(scheduler.timesteps[:2].tolist())) == 1 < len(scheduler.timesteps)
     # where rounding makes the first two timesteps one, diffusers' own begins at the second
     if (case.begin or (doubled and case.name in ROUNDED)) and hasattr(scheduler, "set_begin_index"):
@@ -172,7 +175,7 @@ class Errors:
 
     Where these do not meet the bar, ``wide`` is the whole loop in float64, and ``near`` and
     ``peer`` how far our and diffusers' float32 steps are from its float64 ones on the same states:
-    ours may be as far as its own.
+    ours may be as far as its own.  ``farther`` counts the starts from which ours was farther.
     """
 
     whole: float
@@ -183,6 +186,7 @@ class Errors:
     near: float | None = None
     peer: float | None = None
     finite: bool = True
+    farther: int = 0
 
     def holds(self, bar: float) -> bool:
         """Whether the case is equal within the bar."""
@@ -192,7 +196,7 @@ class Errors:
         """Return the error that counts."""
         loops = max(self.whole, self.fed)
         if self.wide is not None:
-            loops = max(self.wide, 0.0 if self.near <= self.peer else self.near)
+            loops = max(self.wide, 0.0 if self.farther < FARTHER else self.near)
         return max(loops, self.second, self.timesteps)
 
 
@@ -250,9 +254,26 @@ def compare(case, bar=1e-5):
 
 def judged(case, theirs, found):
     """Compare in float64, and our float32 steps with it."""
-    x, steps = start(theirs, case, torch.float64)
+    wide, second, near, peer = apart(case, theirs, 1)
+    farther = 0
+    if near > peer:
+        pairs = [apart(case, made_theirs(case), seed)[2:] for seed in range(2, STARTS + 1)]
+        farther = 1 + sum(ours > its for ours, its in pairs)
+    return replace(found, second=second, wide=wide, near=near, peer=peer, farther=farther)
+
+
+def made_theirs(case):
+    """Construct diffusers' scheduler of a case."""
+    import diffusers
+
+    return made(diffusers, case)
+
+
+def apart(case, theirs, seed):
+    """From one start: errors in float64 of loop and second outputs, and of both float32 steps."""
+    x, steps = start(theirs, case, torch.float64, seed)
     mine = made(ours, case)
-    begin = start(mine, case, torch.float64)
+    begin = start(mine, case, torch.float64, seed)
     for name in TABLES:  # ours keeps float32 only where the tables are float32
         wide_table(mine, name)
     with widened(theirs):
@@ -260,16 +281,13 @@ def judged(case, theirs, found):
         wide, seconds = run(mine, case, *begin)
         feed = [x, *exact[:-1]]
         narrow = [each.float() for each in feed]
-    import diffusers
-
-    theirs, mine = made(diffusers, case), made(ours, case)
-    near, _ = run(mine, case, *start(mine, case), narrow)
-    peer, _ = run(theirs, case, *start(theirs, case), narrow)
+    theirs, mine = made_theirs(case), made(ours, case)
+    near, _ = run(mine, case, *start(mine, case, seed=seed), narrow)
+    peer, _ = run(theirs, case, *start(theirs, case, seed=seed), narrow)
     other = max((error(a, b, 0.0) for a, b in zip(seconds, second, strict=True)), default=0.0)
-    return replace(
-        found,
-        second=other,
-        wide=worst(wide, exact, sizes(feed)),
-        near=worst([each.double() for each in near], exact, sizes(feed)),
-        peer=worst([each.double() for each in peer], exact, sizes(feed)),
+    return (
+        worst(wide, exact, sizes(feed)),
+        other,
+        worst([each.double() for each in near], exact, sizes(feed)),
+        worst([each.double() for each in peer], exact, sizes(feed)),
     )
