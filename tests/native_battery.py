@@ -15,6 +15,7 @@ import torch
 
 from pydiffcore.ops import native
 from pydiffcore.ops.program import bind
+from pydiffcore.ops.weights import Weights
 
 SIZES = [(1, 1), (3, 2), (300, 2), (600, 1), (70, 3), (40, 5), (33, 7), (9, 112)]
 SIZES += [(2, 511), (3, 512), (2, 513), (5, 1030), (2, 70001)]
@@ -55,6 +56,7 @@ def outputs(rng):
         for K, M, clip, guided in ((1, 0, None, 0), (2, 1, (-0.5, 0.5), 1), (4, 2, None, 1),
                                    (6, 3, (-1, 1), 0)):  # fmt: skip
             yield from rows(rng, B, N, K, M, clip, guided)
+    yield from stepped(rng)
     for B, C, P in LAST:
         for K, M, clip, guided in ((2, 1, (-0.5, 0.5), 1), (1, 0, None, 0), (3, 2, None, 1)):
             yield from rows(rng, B, C * P, K, M, clip, guided, C)
@@ -77,6 +79,30 @@ def squared(rng, B, N):
         yield native.squared_error(F, target)
         yield native.squared_error(F, target, factor, whole=True).view(1)
         yield native.squared_gradient(F, target, factor)
+        m, gradient = native.squared_error_and_gradient(F, target, factor, 0.1, whole=False)
+        yield from (m, gradient)
+
+
+def stepped(rng):
+    """Weights of all sizes after two steps of AdamW, one without a gradient, with two averages."""
+    shapes = [(N,) for _, N in SIZES] + [(), (0,), (40, 5)]
+    made = [[tensor(rng, shape, torch.float32) for shape in shapes] for _ in range(5)]
+    weights, first, *averages, gradients = made
+    second = [tensor(rng, shape, torch.float32).square() for shape in shapes]
+    steps = [torch.tensor(float(n % 3)) for n in range(len(shapes))]
+    some = [[None, *averages[0][1:]], averages[1]]
+    both = Weights(weights, first, second, steps, some)
+    for clip in (1.0, 0.3):
+        norm = both.norm([None if n == 4 else g for n, g in enumerate(gradients)])
+        both.step(0.1, (0.9, 0.99), 1e-8, 0.01, clip, (0.3, 0.999))
+        yield torch.tensor([norm], dtype=torch.float64)
+        yield from (
+            each.view(-1)
+            for row in (weights, first, second, *averages)
+            for each in row
+            if each.numel()
+        )
+        yield torch.stack(steps)
 
 
 def rows(rng, B, N, K, M, clip, guided, channels=0):

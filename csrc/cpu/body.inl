@@ -14,14 +14,9 @@ namespace PDC_TARGET {
 extern const Kernels kernels;
 #define PDC_NAME_OF(target) #target
 #define PDC_NAME(target) PDC_NAME_OF(target)
-const Kernels kernels = {PDC_NAME(PDC_TARGET),
-                         normal_kernel,
-                         row_kernel,
-                         corruption_kernel,
-                         squared_kernel,
-                         squared_gradient_kernel,
-                         gradient_squares_kernel,
-                         adamw_kernel};
+const Kernels kernels = {PDC_NAME(PDC_TARGET),    normal_kernel,  row_kernel,
+                         corruption_kernel,       squared_kernel, squared_gradient_kernel,
+                         gradient_squares_kernel, adamw_kernel};
 
 }  // namespace PDC_TARGET
 }  // namespace pdc

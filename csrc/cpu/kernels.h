@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every instruction set provides: functions over a range of tiles or chunks, and their operands.
+// What every instruction set provides: functions over a range of tiles or chunks, and their
+// operands.
 #pragma once
 #include <stdint.h>
 

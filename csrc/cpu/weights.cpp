@@ -44,7 +44,8 @@ bool valid(const pdc_weights& w) {
 
 std::vector<int64_t> chunks_of(const pdc_weights& w) {
   std::vector<int64_t> first(w.count + 1);
-  for (int64_t i = 0; i < w.count; ++i) first[i + 1] = first[i] + (w.sizes[i] + kChunk - 1) / kChunk;
+  for (int64_t i = 0; i < w.count; ++i)
+    first[i + 1] = first[i] + (w.sizes[i] + kChunk - 1) / kChunk;
   return first;
 }
 

@@ -66,9 +66,10 @@ void gradient_squares_kernel(const WeightsCall& call, int64_t begin, int64_t end
 }
 
 AdamW<Lanes::F> vectors_of(const WeightStep& s) {
-  return {Lanes::set(s.clip),  Lanes::set(s.decay),          Lanes::set(s.towards_first),
-          Lanes::set(s.beta2), Lanes::set(s.towards_second), Lanes::set(s.rate),
-          Lanes::set(s.root),  Lanes::set(s.eps)};
+  return {Lanes::set(s.clip),           Lanes::set(s.decay),
+          Lanes::set(s.towards_first),  Lanes::set(s.beta2),
+          Lanes::set(s.towards_second), Lanes::set(s.rate),
+          Lanes::set(s.root),           Lanes::set(s.eps)};
 }
 
 void step(const WeightStep& s, int64_t n, const float* g, float* w, float* m, float* v) {

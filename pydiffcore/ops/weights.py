@@ -78,7 +78,8 @@ class Weights:
         if tensor is None:
             return 0
         like = self._weights[place]
-        same = tensor.shape == like.shape and tensor.stride() == self._strides[place]
+        same = tensor.shape == like.shape
+        same &= tensor.stride() == self._strides[place] or not tensor.numel()
         if not fit([tensor]) or not (tensor.numel() == 1 if counts else same):
             raise ValueError(
                 f"weight {place} of shape {tuple(like.shape)} and strides {like.stride()} comes "
@@ -101,10 +102,11 @@ class Weights:
             if each is None:
                 addresses.append(0)
                 continue
+            shape = self._weights[place].shape
+            if each.dtype != torch.float32 or not each.is_cpu or each.shape != shape:
+                self._address(each, place, counts=False)
             if each.stride() != self._strides[place]:
                 each = _laid_out(each, self._weights[place])
-            if each.dtype != torch.float32 or each.shape != self._weights[place].shape:
-                self._address(each, place, counts=False)
             self._gradients.append(each)
             addresses.append(each.data_ptr())
         self._table[0] = addresses

@@ -115,8 +115,8 @@ struct pdc_squared {
   const float* target;
 };
 /* means[samples] = m. loss, where not NULL: the mean over samples of factor m, factor[samples] or
- * 1 where NULL. gradient, where not NULL: (F - target) 2 each factor/count, of F's type, in the same
- * pass: that of `each` times the sum of factor m where count is `size`. */
+ * 1 where NULL. gradient, where not NULL: (F - target) 2 each factor/count, of F's type, in the
+ * same pass: that of `each` times the sum of factor m where count is `size`. */
 PDC_API int pdc_squared_error(const struct pdc_squared* squared, const float* factor, float* means,
                               float* loss, float each, int64_t count, void* gradient);
 /* gradient = (F - target) scale, of F's type; scale[samples], or one scale for all of them. */
