@@ -100,6 +100,30 @@ def test_two_calls_and_two_backwards_give_the_same_bits():
     assert torch.equal(loss, weighted_loss(output, target, factor))
 
 
+def test_the_gradient_of_the_first_pass_has_the_bits_of_the_second():
+    for weighted in (False, True):
+        output, target, factor = batch(weighted=weighted)
+        B = len(output)
+        terms = squared_error(output, target, factor)
+        given = torch.full((B,), 1 / B)
+        ready, later = (torch.autograd.grad(terms, output, given, retain_graph=True)[0]
+                        for _ in "12")  # fmt: skip
+        assert torch.equal(ready, later)
+        given[3] *= 2
+        other = torch.autograd.grad(terms, output, given)[0]
+        assert torch.equal(other[3], 2 * ready[3])
+        assert torch.equal(other[4], ready[4])
+
+
+def test_a_gradient_that_was_handed_out_is_not_handed_out_again():
+    output, target, _ = batch()
+    loss = weighted_loss(output, target)
+    loss.backward(retain_graph=True)
+    once = output.grad.clone()
+    loss.backward()
+    assert torch.equal(output.grad, 2 * once)
+
+
 def test_gradients_of_every_argument_and_of_the_gradients():
     output, target, factor = (x.detach().double().requires_grad_() for x in batch((3, 2, 2)))
     for f in (weighted_loss, lambda a, b, c: (squared_error(a, b).exp() * c).sum()):
@@ -108,7 +132,7 @@ def test_gradients_of_every_argument_and_of_the_gradients():
     assert torch.autograd.gradgradcheck(weighted_loss, (output, target))
 
 
-def test_nothing_but_output_and_target_is_kept():
+def test_the_graph_keeps_output_and_target_alone():
     kept = []
     output, target, _ = batch()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
