@@ -23,4 +23,5 @@ ORDER = [
     "sanitizers",
     "aliasing",
     "one_build",
+    "arm",
 ]
