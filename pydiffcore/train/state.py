@@ -53,13 +53,13 @@ def load_training(path: str | Path, recipe: Recipe) -> Training:
     if "recipe" not in meta or "step" not in meta:
         raise ValueError(f"{path} holds no training: its JSON has {sorted(meta)}")
     written = meta["recipe"]
-    changed = {
-        field.name: (written.get(field.name), getattr(recipe, field.name))
+    changed = [
+        f"{field.name} was {written.get(field.name)}, now {getattr(recipe, field.name)}"
         for field in fields(Recipe)
         if written.get(field.name) != getattr(recipe, field.name)
-    }
+    ]
     if changed:
-        raise ValueError(f"{path} was made with another recipe: (then, now) = {changed}")
+        raise ValueError(f"{path} was made with another recipe: {'; '.join(changed)}")
     state = Training.start(recipe, channels=meta["channels"], classes=meta["classes"])
     state.network.load_state_dict(_under(tensors, "network."))
     state.ema.load_state_dict(_under(tensors, "ema."))
