@@ -65,8 +65,10 @@ def add_quickstart(commands: Any) -> None:
 def run_quickstart(args: argparse.Namespace) -> int:
     """Train, draw, measure."""
     from pydiffcore.cli.quickstart import quickstart
+    from pydiffcore.ops.memory import keep_memory
     from pydiffcore.train import Recipe
 
+    keep_memory()
     recipe = Recipe(seed=args.seed, **({} if args.steps is None else {"steps": args.steps}))
     quickstart(args.out, recipe=recipe, samples=args.samples, nfe=args.nfe, resume=args.resume)
     return 0

@@ -89,6 +89,9 @@ def add_network(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draw and write."""
+    from pydiffcore.ops.memory import keep_memory
+
+    keep_memory()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return _run(args, None)
     from pydiffcore.train.ranks import started

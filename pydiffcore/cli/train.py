@@ -45,8 +45,10 @@ def run(args: argparse.Namespace) -> int:
     """Train; 0 at the end or after a signal, 1 where gradients stopped being finite."""
     config = _config(args)
     from pydiffcore.data import open_source
+    from pydiffcore.ops.memory import keep_memory
     from pydiffcore.train import ranks
 
+    keep_memory()
     source = open_source(config.data.source, skip_corrupt=config.data.skip_corrupt)
     with ranks.started(config.run.device) as here:
         if args.dry_run:

@@ -21,6 +21,9 @@ and backward in the same rounds.
 diffusers: its example's step as it is written, with its AdamW, its rate and its average, on the
 same network; images come in float32 as its loader would give them, ours in uint8.
 
+Memory kept: our U-Net's step before and after ``keep_memory``, with which ``pydiffcore train`` runs
+and all figures above it do not; without a bar.
+
 Compiled: the peer's loss, network included, in ``torch.compile``; of ours the network alone in
 steps, and the whole of the first figures, where graphs lie on either side of ``corrupt``.
 """
@@ -29,6 +32,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -39,6 +43,7 @@ from benchmarks.interleaved import Ratio, interval, seconds
 from pydiffcore import prediction
 from pydiffcore.data.loader import Batch
 from pydiffcore.ops.corruption import corrupt
+from pydiffcore.ops.memory import keep_memory
 from pydiffcore.train import laws
 from pydiffcore.train.config import configured
 from pydiffcore.train.network import network_of
@@ -230,6 +235,17 @@ def measure() -> Iterator[Figure]:
     yield from of_steps(what, steps(trainer, images), ">= 0.98", 50.0, 1)
     yield against_diffusers()
     yield from compiled()
+    yield memory_kept(images)
+
+
+def memory_kept(images: Tensor) -> Figure:
+    """The last figure of the script: what it turns on stays on."""
+    ours = {"ours": advancing(trainer_of("ddpmpp", UNET, (3, 32, 32), 16), images)}
+    before = median(seconds(ours, repeats=400, budget=12.0)["ours"])
+    kept = keep_memory()
+    after = median(seconds(ours, repeats=400, budget=12.0)["ours"])
+    note = f"{before * 1e3:.0f} ms, then {after * 1e3:.0f} ms" if kept else "not glibc"
+    return Figure("step, DDPM++ 32, 16×3×32×32: memory kept", before / after, "", "×", note)
 
 
 def compiled() -> Iterator[Figure]:
