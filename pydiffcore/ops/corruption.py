@@ -37,21 +37,22 @@ class Coefficients:
     """What a prediction makes of levels: all that a corruption needs to know of them.
 
     Fields:
+        prediction: that prediction.
         sigma: the levels, float64 [B].
         columns: p, q, u, v, float32 [B, 4].
         c_noise: float32 [B].
         c_out: float64 [B].
     """
 
+    prediction: Prediction
     sigma: NDArray[np.float64]
     columns: NDArray[np.float32]
     c_noise: NDArray[np.float32]
     c_out: NDArray[np.float64]
 
     def __getitem__(self, part: slice) -> Coefficients:
-        return Coefficients(
-            self.sigma[part], self.columns[part], self.c_noise[part], self.c_out[part]
-        )
+        rows = (self.sigma[part], self.columns[part], self.c_noise[part], self.c_out[part])
+        return Coefficients(self.prediction, *rows)
 
 
 def coefficients_of(sigma: NDArray[np.float64], prediction: Prediction) -> Coefficients:
@@ -59,7 +60,7 @@ def coefficients_of(sigma: NDArray[np.float64], prediction: Prediction) -> Coeff
     c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
     columns = (c_in, c_in * sigma, (1 - c_skip) / c_out, -c_skip * sigma / c_out)
     stacked = np.stack(columns, axis=1).astype(np.float32)
-    return Coefficients(sigma, stacked, c_noise.astype(np.float32), c_out)
+    return Coefficients(prediction, sigma, stacked, c_noise.astype(np.float32), c_out)
 
 
 def corrupt(
@@ -76,7 +77,8 @@ def corrupt(
     Args:
         images: clean data [B, *]: uint8 pixels, which stand for x0 = pixel / 127.5 − 1, or x0
             itself in float32, bfloat16 or float16.
-        sigma: levels [B], positive and finite; a tensor, an array or a sequence.
+        sigma: levels [B], positive and finite; a tensor, an array or a sequence; or the
+            ``coefficients_of`` such levels, which may be those of many steps in slices.
         prediction: what the network's output means.
         seeds: B integers in [0, 2^64); z is their TRAINING noise.
         stream: which noise, for example the epoch, in [0, 2^32).
@@ -87,7 +89,8 @@ def corrupt(
 
     Raises:
         TypeError: images or dtype of an unsupported kind.
-        ValueError: sigma or seeds do not fit the batch, or sigma is not positive and finite.
+        ValueError: sigma or seeds do not fit the batch, or sigma is not positive and finite, or
+            holds coefficients of another prediction.
 
     """
     return _corrupted(images, sigma, prediction, seeds, stream, dtype)[:3]
@@ -96,7 +99,7 @@ def corrupt(
 def corrupted(
     images: Tensor, sigma: Any, prediction: Prediction, *, seeds: Any, stream: int
 ) -> tuple[Tensor, Tensor, Tensor, Coefficients]:
-    """Return what :func:`corrupt` does and the coefficients; ``sigma`` may be coefficients too."""
+    """Return what :func:`corrupt` does, and the coefficients."""
     return _corrupted(images, sigma, prediction, seeds, stream, torch.float32)
 
 
@@ -110,6 +113,11 @@ def _corrupted(
         raise ValueError(f"seeds has {len(keys)} entries, expected {len(images)}, one per sample")
     if not isinstance(sigma, Coefficients):
         sigma = coefficients_of(_checked_sigma(sigma, len(images)), prediction)
+    elif sigma.prediction != prediction or len(sigma.sigma) != len(images):
+        raise ValueError(
+            f"sigma holds coefficients of {len(sigma.sigma)} levels for {sigma.prediction.name}, "
+            f"expected {len(images)} for {prediction.name}"
+        )
     c_noise = torch.from_numpy(sigma.c_noise).to(images.device)
     stream = checked_word("stream", stream)
     if native.unsupported(images.device.type):

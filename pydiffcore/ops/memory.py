@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the C library does with memory that is freed, which on the CPU is a part of a step's time."""
+"""What the C library does with memory that is freed: on the CPU a part of a step's time."""
 
 from __future__ import annotations
 

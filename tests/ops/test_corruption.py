@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pydiffcore import prediction
-from pydiffcore.ops.corruption import corrupt
+from pydiffcore.ops.corruption import coefficients_of, corrupt
 from pydiffcore.ops.noise import TRAINING, reference_normal
 
 PREDICTIONS = [prediction.edm(), prediction.denoised(), prediction.velocity()]
@@ -114,3 +114,19 @@ def test_bad_input(arguments, error, message):
     }  # fmt: skip
     with pytest.raises(error, match=message):
         corrupt(**given)
+
+
+def test_coefficients_stand_for_their_levels():
+    images, seeds = torch.randn(6, 3, 4), range(6)
+    sigma = np.geomspace(0.1, 5, 6)
+    for made in (prediction.edm(), prediction.velocity()):
+        whole = coefficients_of(sigma, made)
+        for part in (slice(0, 6), slice(2, 5)):
+            options = {"seeds": list(seeds)[part]}
+            found = corrupt(images[part], whole[part], made, **options)
+            wanted = corrupt(images[part], sigma[part], made, **options)
+            assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+    with pytest.raises(ValueError, match=r"coefficients of 6 levels for velocity.*for edm"):
+        corrupt(images, whole, prediction.edm(), seeds=seeds)
+    with pytest.raises(ValueError, match="coefficients of 2 levels"):
+        corrupt(images, whole[:2], made, seeds=seeds)

@@ -6,8 +6,11 @@ the lower end of a 95 % interval, bootstrapped over the rounds.
 
 Corruption and loss: from uint8 pixels in memory over levels, noise, the network's input and target
 to the loss and its gradient with respect to F, a tensor that stands for the network's output.  The
-peer is the faster of two forms, EDM's own lines and the same in place; ours is ``law.sample``,
-``corrupt``, ``weighted_loss``.  torch's generator runs on one thread, whatever their number.
+peer is the faster of two forms, EDM's own lines and the same in place.  Ours is what ``Trainer``
+does, which draws the levels of many steps together (``Ahead``, its cost included), then ``corrupt``
+and ``weighted_loss``; beside it stand the three functions that a step by itself calls,
+``law.sample``, ``corrupt``, ``weighted_loss``.  torch's generator runs on one thread, whatever
+their number.
 
 Steps: ``Trainer.advance`` on a batch that lies in memory; the loader is left out on both sides.
 Ours reads the loss and the norm of every step, to skip what is not finite, and sums losses by level
@@ -21,8 +24,8 @@ and backward in the same rounds.
 diffusers: its example's step as it is written, with its AdamW, its rate and its average, on the
 same network; images come in float32 as its loader would give them, ours in uint8.
 
-Memory kept: our U-Net's step before and after ``keep_memory``, with which ``pydiffcore train`` runs
-and all figures above it do not; without a bar.
+Memory kept: our U-Net's step in processes of its own that call ``keep_memory``, as ``pydiffcore
+train`` does, and in such that do not, as all figures above; without a bar.
 
 Compiled: the peer's loss, network included, in ``torch.compile``; of ours the network alone in
 steps, and the whole of the first figures, where graphs lie on either side of ``corrupt``.
@@ -31,6 +34,8 @@ steps, and the whole of the first figures, where graphs lie on either side of ``
 from __future__ import annotations
 
 import functools
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from statistics import median
 
@@ -45,6 +50,7 @@ from pydiffcore.data.loader import Batch
 from pydiffcore.ops.corruption import corrupt
 from pydiffcore.ops.memory import keep_memory
 from pydiffcore.train import laws
+from pydiffcore.train.ahead import Ahead
 from pydiffcore.train.config import configured
 from pydiffcore.train.network import network_of
 from pydiffcore.train.squared import weighted_loss
@@ -72,9 +78,21 @@ def pixels_of(batch: int) -> Tensor:
     return torch.randint(256, (batch, 3, 32, 32), dtype=torch.uint8, generator=generator)
 
 
-def ours_of(pixels: Tensor, F: Tensor) -> Callable[[range], Tensor]:
-    def loss(seeds: range) -> Tensor:
+def alone_of(pixels: Tensor, F: Tensor) -> Callable[[Tensor], Tensor]:
+    def loss(seeds: Tensor) -> Tensor:
         _, target, _ = corrupt(pixels, LAW.sample(seeds), EDM, seeds=seeds)
+        return weighted_loss(F, target)
+
+    return loss
+
+
+def ours_of(pixels: Tensor, F: Tensor) -> Callable[[Tensor], Tensor]:
+    ahead = Ahead(LAW, EDM, 0, len(pixels))
+
+    def loss(seeds: Tensor) -> Tensor:
+        first = int(seeds[0])
+        keys, levels = ahead.of(range(first, first + len(pixels)), first)
+        _, target, _ = corrupt(pixels, levels, EDM, seeds=keys)
         return weighted_loss(F, target)
 
     return loss
@@ -102,7 +120,9 @@ def corruption(batch: int, compiled: bool = False) -> tuple[dict[str, Work], int
     def made(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return torch.compile(loss, dynamic=False) if compiled else loss
 
-    contenders = {"ours": with_gradient(made(ours_of(pixels, F)), F, batch)}
+    alone = with_gradient(made(alone_of(pixels, F)), F, batch)
+    ours = alone if compiled else with_gradient(ours_of(pixels, F), F, batch)
+    contenders = {"ours": ours, "alone": alone}
     for name, loss in eager.losses(pixels, F).items():
         contenders[name] = with_gradient(made(loss), F)
     return contenders, max(1, 1024 // batch)
@@ -177,7 +197,7 @@ def measured(
         {name: often(work, times) for name, work in contenders.items()},
         repeats=400, budget=budget,
     )  # fmt: skip
-    peers = [name for name in contenders if name not in ("ours", "network")]
+    peers = [name for name in contenders if name not in ("ours", "alone", "network")]
     best = min(peers, key=lambda name: interval(taken, name, "ours").median)
     return taken, best, interval(taken, best, "ours")
 
@@ -223,9 +243,11 @@ def measure() -> Iterator[Figure]:
     yield Figure("gradient of the loss against EDM's formula", difference(), "<= 1e-5")
     for batch in (64, 512):
         contenders, times = corruption(batch)
-        _, best, ratio = measured(contenders, 15.0, times)
+        taken, best, ratio = measured(contenders, 15.0, times)
         what = f"corruption, loss and its gradient, {batch}×3×32×32"
-        yield figure(what, ratio, ">= 5", f"best form: {best}")
+        yield figure(f"{what}: levels ahead", ratio, ">= 5", f"best form: {best}")
+        alone = interval(taken, best, "alone")
+        yield figure(f"{what}: each step by itself", alone, ">= 5", f"best form: {best}")
     for size in VECTORS:
         what, trainer, data = vectors(size)
         yield from of_steps(what, steps(trainer, data), ">= 1.1", 25.0, 4)
@@ -235,17 +257,30 @@ def measure() -> Iterator[Figure]:
     yield from of_steps(what, steps(trainer, images), ">= 0.98", 50.0, 1)
     yield against_diffusers()
     yield from compiled()
-    yield memory_kept(images)
+    yield memory_kept()
 
 
-def memory_kept(images: Tensor) -> Figure:
-    """The last figure of the script: what it turns on stays on."""
-    ours = {"ours": advancing(trainer_of("ddpmpp", UNET, (3, 32, 32), 16), images)}
-    before = median(seconds(ours, repeats=400, budget=12.0)["ours"])
-    kept = keep_memory()
-    after = median(seconds(ours, repeats=400, budget=12.0)["ours"])
-    note = f"{before * 1e3:.0f} ms, then {after * 1e3:.0f} ms" if kept else "not glibc"
-    return Figure("step, DDPM++ 32, 16×3×32×32: memory kept", before / after, "", "×", note)
+def step_alone(kept: str) -> float:
+    """Median seconds of our U-Net's step in a process of its own."""
+    command = [sys.executable, "-m", __spec__.name, kept]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def of_process(kept: bool) -> None:
+    if kept:
+        keep_memory()
+    images = pixels_of(16)
+    work = {"ours": advancing(trainer_of("ddpmpp", UNET, (3, 32, 32), 16), images)}
+    print(median(seconds(work, repeats=400, budget=6.0)["ours"]))
+
+
+def memory_kept() -> Figure:
+    rounds = [(step_alone("left"), step_alone("kept")) for _ in range(4)]
+    left, kept = (median(times) for times in zip(*rounds, strict=True))
+    ratio = median(before / after for before, after in rounds)
+    note = f"{left * 1e3:.0f} ms, and {kept * 1e3:.0f} ms where it is kept"
+    return Figure("step, DDPM++ 32, 16×3×32×32: memory kept", ratio, "", "×", note)
 
 
 def compiled() -> Iterator[Figure]:
@@ -260,4 +295,4 @@ def compiled() -> Iterator[Figure]:
 
 
 if __name__ == "__main__":
-    main(measure)
+    of_process(sys.argv[1] == "kept") if len(sys.argv) > 1 else main(measure)
