@@ -18,6 +18,8 @@ def seconds(
 ) -> dict[str, list[float]]:
     """Time each contender in turn, round after round, after one round of warming up.
 
+    Each round begins with the next of them, so that none always finds another's caches.
+
     Args:
         contenders: functions that do the same amount of work each.
         repeats: rounds at most.
@@ -26,11 +28,13 @@ def seconds(
     for work in contenders.values():
         work()
     taken: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders.items())
     begun = time.perf_counter()
     for round_ in range(repeats):
         if round_ >= 3 and time.perf_counter() - begun > budget:
             break
-        for name, work in contenders.items():
+        first = round_ % len(order)
+        for name, work in order[first:] + order[:first]:
             started = time.perf_counter()
             work()
             taken[name].append(time.perf_counter() - started)

@@ -69,8 +69,8 @@ struct Digest {
   void print(const char* what) const { printf("%s %016" PRIx64 "\n", what, hash); }
 };
 
-constexpr int64_t kSizes[][2] = {{1, 1},   {3, 2},   {300, 2},  {70, 3},  {40, 5},
-                                 {9, 112}, {2, 513}, {5, 1030}, {2, 7001}};
+constexpr int64_t kSizes[][2] = {{1, 1},   {3, 2},   {300, 2},  {70, 3},   {40, 5},
+                                 {9, 112}, {2, 513}, {5, 1030}, {2, 7001}, {24, 3072}};
 constexpr int kTypes[] = {PDC_FLOAT32, PDC_FLOAT64, PDC_BFLOAT16, PDC_FLOAT16};
 
 void must(int status) {
@@ -131,7 +131,7 @@ void errors(Numbers& numbers) {
 void weights(Numbers& numbers) {
   Digest digest;
   constexpr int64_t kCount = 6, kRows = 7;
-  const int64_t sizes[kCount] = {33, 1, 1025, 0, 8000, 31};
+  const int64_t sizes[kCount] = {33, 1, 1025, 0, 120000, 31};
   vector<vector<float>> all;
   vector<float*> tensors;
   for (int64_t row = 0; row < kRows; ++row)

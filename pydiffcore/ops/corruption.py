@@ -118,12 +118,12 @@ def _corrupted(
             f"sigma holds coefficients of {len(sigma.sigma)} levels for {sigma.prediction.name}, "
             f"expected {len(images)} for {prediction.name}"
         )
-    c_noise = torch.from_numpy(sigma.c_noise).to(images.device)
+    c_noise = torch.tensor(sigma.c_noise, device=images.device)  # a copy, for a network to scale
     stream = checked_word("stream", stream)
     if native.unsupported(images.device.type):
         return *_with_torch(images, sigma.columns, keys, stream, dtype), c_noise, sigma
     input = empty(images.shape, dtype, images.device)
-    target = empty(images.shape, device=images.device)
+    target = empty(images.shape, torch.float32, images.device)
     native.corrupt(
         images.detach().contiguous(), sigma.columns, keys, input, target,
         purpose=TRAINING, stream=stream,

@@ -196,7 +196,7 @@ def squared_error_and_gradient(
     That is (F − target)·2·each·factor/n, each being the gradient of every factor·m, and n the
     number of a sample's elements; where whole and without a factor n is the number of all.
     """
-    gradient = empty(F.shape, F.dtype)
+    gradient = empty(F.shape, F.dtype, F.device)
     return _squared_error(F, target_, factor, whole, each, gradient), gradient
 
 
@@ -213,8 +213,8 @@ def _squared_error(
         check_tensor("factor", factor, (torch.float32,), 1)
         if len(factor) != len(F):
             raise ValueError(f"factor has shape {tuple(factor.shape)}, expected ({len(F)},)")
-    m = torch.empty(len(F))
-    loss = torch.empty(()) if whole else None
+    m = torch.empty(len(F), device=F.device)
+    loss = torch.empty((), device=F.device) if whole else None
     count = F.numel() if whole and factor is None else about[4]
     _done(
         _core.squared_error(
@@ -230,7 +230,7 @@ def squared_gradient(F: Tensor, target_: Tensor, scale: Tensor) -> Tensor:
     check_tensor("scale", scale, (torch.float32,), scale.ndim)
     if scale.ndim > 1 or (scale.ndim and len(scale) != len(F)):
         raise ValueError(f"scale has shape {tuple(scale.shape)}, expected ({len(F)},) or ()")
-    gradient = empty(F.shape, F.dtype)
+    gradient = empty(F.shape, F.dtype, F.device)
     _done(_core.squared_gradient(about, scale.data_ptr(), scale.ndim == 1, gradient.data_ptr()))
     return gradient
 

@@ -57,11 +57,9 @@ def _made(size: int) -> Block:
 POOL = Pool()
 
 
-def empty(
-    shape: Sequence[int], dtype: torch.dtype = torch.float32, device: torch.device | None = None
-) -> Tensor:
-    """Return what torch.empty does, in a block where the tensor is large and on the CPU."""
+def empty(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return an empty tensor; a large one on the CPU is a block, whose storage has a fixed size."""
     size = torch.Size(shape).numel() * dtype.itemsize
-    if not SMALLEST <= size <= LARGEST or (device is not None and device.type != "cpu"):
+    if not SMALLEST <= size <= LARGEST or device.type != "cpu":
         return torch.empty(shape, dtype=dtype, device=device)
     return torch.frombuffer(POOL.take(size), dtype=dtype).view(shape)

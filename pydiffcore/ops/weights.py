@@ -73,6 +73,14 @@ class Weights:
             for place, tensor in enumerate(tensors):
                 self._table[row, place] = self._address(tensor, place, counts=row == 4)
         self._gradients: list[Tensor] = []  # those of the table, kept alive
+        self._flat = [each for row in self._kept for each in row if each is not None]
+        self._places = [each.data_ptr() for each in self._flat]
+        # While these are held their addresses are nobody else's, whatever becomes of the tensors.
+        self._storages = [each.untyped_storage() for each in self._flat]
+
+    def current(self) -> bool:
+        """Whether all tensors still lie where they were found; if not, they must be found anew."""
+        return [each.data_ptr() for each in self._flat] == self._places
 
     def _address(self, tensor: Tensor | None, place: int, counts: bool) -> int:
         if tensor is None:
@@ -93,8 +101,11 @@ class Weights:
 
         Raises:
             ValueError: their number, a shape or a dtype differs from the weights'.
+            RuntimeError: a tensor has other memory than it had.
 
         """
+        if not self.current():
+            raise RuntimeError("a weight, a moment or an average has other memory than it had")
         if len(gradients) != len(self._weights):
             raise ValueError(f"{len(gradients)} gradients for {len(self._weights)} weights")
         self._gradients, addresses = [], []

@@ -144,12 +144,8 @@ class Pairs:
             weight if weight.dtype == average.dtype else weight.to(average.dtype)
             for weight, average in zip(of, into, strict=True)
         ]
-        torch._foreach_lerp_(into, weights, 1 - beta)
-        self.copy_buffers()
-
-    @torch.no_grad()
-    def copy_buffers(self) -> None:
-        """Take the network's buffers as they are."""
+        if into:
+            torch._foreach_lerp_(into, weights, 1 - beta)
         for kept, latest in self.buffers:
             kept.copy_(latest)
 

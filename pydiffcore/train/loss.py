@@ -96,6 +96,7 @@ def denoising_terms(
     weight: Weight | None = None,
     huber: float | None = None,
     scales: int = 1,
+    each: float | None = None,
     condition: Mapping[str, Any] | None = None,
 ) -> Tensor:
     """Return lambda·|D − x0|², averaged over pixels: one loss per sample, [B], with a graph.
@@ -107,6 +108,7 @@ def denoising_terms(
             2 c (sqrt(m + c²) − c) in place of m, which is m where m is far below c² and 2 c sqrt(m)
             far above.  Song & Dhariwal 2023 (arXiv 2310.14189), section 3.3, scaled.
         scales: above 1, weigh the error's frequencies; see ``frequencies.spectrum``.
+        each: the gradient that every loss will be given, where it is known: see ``squared_error``.
 
     Raises:
         TypeError, ValueError: an argument does not fit; see ``corrupt``.
@@ -117,7 +119,7 @@ def denoising_terms(
     if scales != 1:
         output, target = spectrum(output, scales), spectrum(target, scales)
     if huber is None:
-        return squared_error(output, target, given)
+        return squared_error(output, target, given, each=each)
     m = pseudo_huber(squared_error(output, target), huber)
     return m if given is None else m * given
 

@@ -4,11 +4,12 @@
     forward    m_i = mean over the elements of (F_i − target_i)²,    L = mean of factor_i m_i
     backward   dL/dF_i = g_i · 2/n · (F_i − target_i),               g_i = dL/dm_i
 
-On the CPU one pass of a kernel over F and the target makes the sums and the gradient for g_i = 1/B,
-which is what the way back asks for when the mean is minimised; for any other g_i it is a second
-pass.  A sample's sum has an order that depends on n alone, so that m_i has the same bits for any
-batch, number of threads and instruction set.  The way back has a gradient of its own.  Elsewhere
-(CUDA, float64, inside torch.compile, gradients of gradients) torch operations do the same.
+On the CPU one pass of a kernel over F and the target makes the sums.  Where g_i is known
+beforehand, as it is when L is minimised, the same pass makes the gradient, which is kept for the
+way back; for any other g_i that is a second pass.  A sample's sum has an order that depends on n
+alone, so that m_i has the same bits for any batch, number of threads and instruction set.  The way
+back has a gradient of its own.  Elsewhere (CUDA, float64, inside torch.compile, gradients of
+gradients) torch operations do the same.
 """
 
 from __future__ import annotations
@@ -30,25 +31,32 @@ class _SquaredError(torch.autograd.Function):
     """factor·m [B], or where ``whole`` its mean []; a factor of None is 1."""
 
     @staticmethod
-    def forward(ctx: Any, F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> Tensor:
-        ctx.whole, ctx.each, ctx.gradient = whole, 1.0 if whole else 1 / len(F), None
+    def forward(
+        ctx: Any,
+        F: Tensor,
+        target: Tensor,
+        factor: Tensor | None,
+        whole: bool,
+        each: float | None,
+    ) -> Tensor:
+        ctx.whole, ctx.each, ctx.gradient = whole, each, None
         ctx.save_for_backward(F, target, factor)
         if not _fits(F, target) or not (factor is None or factor.dtype == torch.float32):
             return _by_torch(F, target, factor, whole)
         F, target = F.contiguous(), target.contiguous()
         given = None if factor is None else factor.contiguous()
-        if ctx.needs_input_grad == (True, False, False, False):
-            each = 1.0 if whole and factor is None else 1 / len(F)
+        if each is not None and ctx.needs_input_grad[:3] == (True, False, False):
+            each = each / len(F) if whole and factor is not None else each
             m, ctx.gradient = native.squared_error_and_gradient(F, target, given, each, whole=whole)
         else:
             m = native.squared_error(F, target, given, whole=whole)
         return m if whole or given is None else m * given
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Any, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Any, None, None]:
         ready, ctx.gradient = ctx.gradient, None  # handed out once: it becomes somebody's own
         if ready is not None and not torch.is_grad_enabled() and _all_equal(grad, ctx.each):
-            return ready, None, None, None
+            return ready, None, None, None, None
         F, target, factor = ctx.saved_tensors
         g, n, each = grad, F.numel() // len(F), grad
         if ctx.whole and factor is None:
@@ -67,27 +75,33 @@ class _SquaredError(torch.autograd.Function):
             of_target = -step.to(target.dtype) if wanted[1] else None
         if wanted[2]:
             of_factor = (each * squared_error(F, target)).to(factor.dtype)
-        return of_output, of_target, of_factor, None
+        return of_output, of_target, of_factor, None, None
 
 
-def squared_error(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
+def squared_error(
+    output: Tensor, target: Tensor, factor: Tensor | None = None, *, each: float | None = None
+) -> Tensor:
     """Return factor_i times the mean of (output_i − target_i)² over the sample's elements, [B].
 
     Args:
         output: of the network, [B, *] with B of at least 1.
         target: of the same shape.
         factor: one number per sample, [B], which may require a gradient; 1 where None.
+        each: the gradient that every entry of the result will be given, as 1/B where their mean is
+            minimised: the output's is then made at once, and made again where it is another.
 
     Raises:
         TypeError: output or target is no tensor of floating-point numbers, or factor no tensor.
         ValueError: the shapes differ, or factor is not [B].
     """
     check(output, target, factor)
-    return _of(output, target, factor, False)
+    return _of(output, target, factor, False, each)
 
 
 def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) -> Tensor:
     """Return the mean of factor_i (output_i − target_i)² over elements and batch, [].
+
+    The gradient is made at once, for the mean itself, and made again for a multiple of it.
 
     Args:
         output, target, factor: of :func:`squared_error`.
@@ -96,7 +110,7 @@ def weighted_loss(output: Tensor, target: Tensor, factor: Tensor | None = None) 
         TypeError, ValueError: as :func:`squared_error`.
     """
     check(output, target, factor)
-    return _of(output, target, factor, True)
+    return _of(output, target, factor, True, 1.0)
 
 
 def check(output: Any, target: Any, factor: Any = None) -> None:
@@ -119,10 +133,12 @@ def check(output: Any, target: Any, factor: Any = None) -> None:
         )
 
 
-def _of(F: Tensor, target: Tensor, factor: Tensor | None, whole: bool) -> Tensor:
+def _of(
+    F: Tensor, target: Tensor, factor: Tensor | None, whole: bool, each: float | None
+) -> Tensor:
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return _by_torch(F, target, factor, whole)  # compilers fuse it, both ways
-    found: Tensor = _SquaredError.apply(F, target, factor, whole)
+    found: Tensor = _SquaredError.apply(F, target, factor, whole, each)
     return found
 
 

@@ -220,7 +220,8 @@ class Trainer:
         precision = nullcontext() if dtype is None else torch.autocast(device.type, dtype)
         with seeded(int(seeds[0]), device), precision:  # the network's own dropout
             known = levels is not None and self.cell.loss == "denoising"
-            terms = self._loss(images, levels if known else sigma, seeds, condition)
+            each = None if draw is not None or self.scaler.is_enabled() else 1 / len(batch.images)
+            terms = self._loss(images, levels if known else sigma, seeds, condition, each)
         if draw is not None:
             self._remember(draw.index, terms)
             terms = terms * torch.from_numpy(draw.importance).to(terms)
@@ -243,14 +244,21 @@ class Trainer:
         return images, condition
 
     def _loss(
-        self, images: Tensor, sigma: Any, seeds: Keys, condition: dict[str, Tensor]
+        self,
+        images: Tensor,
+        sigma: Any,
+        seeds: Keys,
+        condition: dict[str, Tensor],
+        each: float | None,
     ) -> Tensor:
-        """Return the cell's loss of each sample, [b]."""
+        """Return the cell's loss of each sample, [b], whose gradient will be ``each`` if given."""
         cell, extra = self.cell, {"uncertainty": (self.head,)}
         extra |= dict.fromkeys(("hybrid", "vlb"), (cell.process,))  # type: ignore[arg-type]
         given: dict[str, Any] = {"seeds": seeds, "condition": condition}
         if cell.loss in ("denoising", "uncertainty", "hybrid"):
             given["weight"] = cell.weight
+        if cell.loss == "denoising":
+            given["each"] = each
         about = (self._model, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
         return TERMS[cell.loss](*about, **given)
 

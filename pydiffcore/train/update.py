@@ -26,7 +26,7 @@ class Update:
 
     Args:
         parameters: all that learn, those of the optimiser's one group.
-        optimiser: holds rate, betas and moments.
+        optimiser: holds rate, betas and moments, which ``load_state_dict`` alone replaces.
         pairs: averages with the weights they are of.
         modules: whose ``normalise_weights``, where they have it, is called after the optimiser.
         ranks: this process among all.
@@ -47,8 +47,9 @@ class Update:
         self._ranks, self._scaler = ranks, scaler
         found = (getattr(each, "normalise_weights", None) for each in modules)
         self._keeps: list[Callable[[], None]] = [each for each in found if each is not None]
+        self._rest = {name: self._frozen(each) for name, each in self._pairs.items()}
         self._weights: Weights | None = None
-        self._of: tuple[object, list[int]] | None = None  # what _weights was made of
+        self._of: object = None  # the state that _weights was made of
         self._clip = 1.0
 
     def norm(self, limit: float | None) -> float:
@@ -83,25 +84,33 @@ class Update:
         for keep in self._keeps:
             keep()
         for name, pairs in self._pairs.items():
-            if self._weights is None or self._keeps:
-                pairs.move(betas[name])
-            else:
-                pairs.copy_buffers()
+            torchs = self._weights is None or self._keeps
+            (pairs if torchs else self._rest[name]).move(betas[name])
 
     def _find(self) -> None:
-        """Find the tensors again where the optimiser's state or a weight's memory is another."""
-        where = [each.data_ptr() for each in self._parameters]
-        if self._of is None or self._of[0] is not self._optimiser.state or self._of[1] != where:
+        """Find the tensors anew where the optimiser's state was loaded or memory was replaced."""
+        known = self._weights is None or self._weights.current()
+        if self._of is not self._optimiser.state or not known:
             self._weights = self._found()
-            self._of = self._optimiser.state, where
+            self._of = self._optimiser.state
+
+    def _frozen(self, pairs: Pairs) -> Pairs:
+        """Return the averages of weights that do not learn, and the buffers."""
+        learned = {id(each) for each in self._parameters}
+        rest = [(a, w) for a, w in zip(pairs.into, pairs.of, strict=True) if id(w) not in learned]
+        return Pairs([a for a, _ in rest], [w for _, w in rest], pairs.buffers)
 
     def _found(self) -> Weights | None:
         (group,) = self._optimiser.param_groups
         plain = not (group["amsgrad"] or group["maximize"] or self._scaler.is_enabled())
         parts = any(hasattr(each, "to_local") for each in self._parameters)
         averages = [self._averages_of(pairs) for pairs in self._pairs.values()]
-        everything = [*self._parameters, *(a for row in averages for a in row if a is not None)]
-        if not plain or parts or not fit(everything):
+        pairs = [(a, w) for row in averages for a, w in zip(row, self._parameters, strict=True)
+                 if a is not None]  # fmt: skip
+        alike = all(average.stride() == weight.stride() for average, weight in pairs)
+        if not (plain and alike) or parts:
+            return None
+        if not fit([*self._parameters, *(average for average, _ in pairs)]):
             return None
         first, second, steps = zip(*map(self._moments, self._parameters), strict=True)
         return Weights(self._parameters, first, second, steps, averages)

@@ -126,6 +126,9 @@ def test_coefficients_stand_for_their_levels():
             found = corrupt(images[part], whole[part], made, **options)
             wanted = corrupt(images[part], sigma[part], made, **options)
             assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
+            found[2].mul_(1000)  # as a network may scale its label
+            again = corrupt(images[part], whole[part], made, **options)
+            assert torch.equal(again[2], wanted[2])
     with pytest.raises(ValueError, match=r"coefficients of 6 levels for velocity.*for edm"):
         corrupt(images, whole, prediction.edm(), seeds=seeds)
     with pytest.raises(ValueError, match="coefficients of 2 levels"):

@@ -9,10 +9,15 @@ import threading
 import pytest
 import torch
 
-from pydiffcore.ops import pool
-from pydiffcore.ops.pool import POOL, SMALLEST, empty
+from pydiffcore.ops import native, pool
+from pydiffcore.ops.pool import POOL, SMALLEST
 
 SHAPE = (SMALLEST // 16, 3, 2)
+CPU = torch.device("cpu")
+
+
+def empty(shape, dtype=torch.float32, device=CPU):
+    return pool.empty(shape, dtype, device)
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +106,12 @@ def test_threads_do_not_share():
         each.join()
     assert len(found) == 4
     assert POOL is not pool.POOL
+
+
+def test_another_default_device_changes_nothing():
+    F, target = torch.ones(SHAPE), torch.zeros(SHAPE)
+    with torch.device("meta"):
+        m, gradient = native.squared_error_and_gradient(F, target, None, 1.0, whole=True)
+        again = native.squared_gradient(F, target, torch.ones((), device=CPU))
+    assert {each.device for each in (m, gradient, again)} == {CPU}
+    assert float(m) == float(again.max()) == 1.0

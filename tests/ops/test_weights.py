@@ -173,3 +173,13 @@ def test_what_fits():
     assert not fit([torch.ones(2, 6)[:, ::2]])
     assert not fit([torch.ones(3).expand(2, 3)])
     assert not fit([torch.ones(2, device="meta")])
+
+
+def test_other_memory_is_seen_before_it_is_written():
+    ours, averages = drawn(0), drawn(5)
+    weights = Weights(ours, zeros(), zeros(), counts(), [averages])
+    assert weights.current()
+    averages[2].data = averages[2].data.clone()
+    assert not weights.current()
+    with pytest.raises(RuntimeError, match="has other memory than it had"):
+        weights.norm(drawn(1))

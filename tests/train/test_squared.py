@@ -104,7 +104,7 @@ def test_the_gradient_of_the_first_pass_has_the_bits_of_the_second():
     for weighted in (False, True):
         output, target, factor = batch(weighted=weighted)
         B = len(output)
-        terms = squared_error(output, target, factor)
+        terms = squared_error(output, target, factor, each=1 / B)
         given = torch.full((B,), 1 / B)
         ready, later = (torch.autograd.grad(terms, output, given, retain_graph=True)[0]
                         for _ in "12")  # fmt: skip
@@ -138,6 +138,17 @@ def test_the_graph_keeps_output_and_target_alone():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         weighted_loss(output, target)
     assert sorted(t.data_ptr() for t in kept) == sorted(t.data_ptr() for t in (output, target))
+
+
+def test_a_gradient_is_made_at_once_where_it_is_known_and_kept_until_it_is_asked_for():
+    output, target, _ = batch()
+    loss = weighted_loss(output, target)
+    made = loss.grad_fn.gradient
+    loss.backward()
+    assert loss.grad_fn.gradient is None
+    assert torch.equal(output.grad, made)
+    assert squared_error(output, target).grad_fn.gradient is None
+    assert squared_error(output, target, each=0.5).grad_fn.gradient is not None
 
 
 @pytest.mark.parametrize("weighted", [False, True])

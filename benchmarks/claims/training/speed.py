@@ -2,15 +2,17 @@
 """Steps of training against EDM's formulas in eager torch, and against diffusers' example.
 
 Median ratios of interleaved rounds within one run, on the default number of threads; bars are on
-the lower end of a 95 % interval, bootstrapped over the rounds.
+the lower end of a 95 % interval, bootstrapped over the rounds.  A timing of ours spans as many
+steps as levels are drawn for at once, so that each has the cost of one draw.
 
 Corruption and loss: from uint8 pixels in memory over levels, noise, the network's input and target
 to the loss and its gradient with respect to F, a tensor that stands for the network's output.  The
 peer is the faster of two forms, EDM's own lines and the same in place.  Ours is what ``Trainer``
-does, which draws the levels of many steps together (``Ahead``, its cost included), then ``corrupt``
-and ``weighted_loss``; beside it stand the three functions that a step by itself calls,
-``law.sample``, ``corrupt``, ``weighted_loss``.  torch's generator runs on one thread, whatever
-their number.
+does, which draws the levels of many steps together (``Ahead``), then ``corrupt`` and
+``weighted_loss``; beside it stand the three functions that a step by itself calls, ``law.sample``,
+``corrupt``, ``weighted_loss``.  Both once more where the process keeps its memory, peers included:
+ours is kept anyway, theirs then spares its page faults.  torch's generator runs on one thread,
+whatever their number.
 
 Steps: ``Trainer.advance`` on a batch that lies in memory; the loader is left out on both sides.
 Ours reads the loss and the norm of every step, to skip what is not finite, and sums losses by level
@@ -24,7 +26,7 @@ and backward in the same rounds.
 diffusers: its example's step as it is written, with its AdamW, its rate and its average, on the
 same network; images come in float32 as its loader would give them, ours in uint8.
 
-Memory kept: our U-Net's step in processes of its own that call ``keep_memory``, as ``pydiffcore
+U-Net with memory kept: our step in processes of its own that call ``keep_memory``, as ``pydiffcore
 train`` does, and in such that do not, as all figures above; without a bar.
 
 Compiled: the peer's loss, network included, in ``torch.compile``; of ours the network alone in
@@ -50,7 +52,7 @@ from pydiffcore.data.loader import Batch
 from pydiffcore.ops.corruption import corrupt
 from pydiffcore.ops.memory import keep_memory
 from pydiffcore.train import laws
-from pydiffcore.train.ahead import Ahead
+from pydiffcore.train.ahead import DRAWN, Ahead
 from pydiffcore.train.config import configured
 from pydiffcore.train.network import network_of
 from pydiffcore.train.squared import weighted_loss
@@ -125,7 +127,7 @@ def corruption(batch: int, compiled: bool = False) -> tuple[dict[str, Work], int
     contenders = {"ours": ours, "alone": alone}
     for name, loss in eager.losses(pixels, F).items():
         contenders[name] = with_gradient(made(loss), F)
-    return contenders, max(1, 1024 // batch)
+    return contenders, max(1, DRAWN // batch)
 
 
 def difference() -> float:
@@ -241,16 +243,10 @@ def against_diffusers() -> Figure:
 
 def measure() -> Iterator[Figure]:
     yield Figure("gradient of the loss against EDM's formula", difference(), "<= 1e-5")
-    for batch in (64, 512):
-        contenders, times = corruption(batch)
-        taken, best, ratio = measured(contenders, 15.0, times)
-        what = f"corruption, loss and its gradient, {batch}×3×32×32"
-        yield figure(f"{what}: levels ahead", ratio, ">= 5", f"best form: {best}")
-        alone = interval(taken, best, "alone")
-        yield figure(f"{what}: each step by itself", alone, ">= 5", f"best form: {best}")
+    yield from corruptions("")
     for size in VECTORS:
         what, trainer, data = vectors(size)
-        yield from of_steps(what, steps(trainer, data), ">= 1.1", 25.0, 4)
+        yield from of_steps(what, steps(trainer, data), ">= 1.1", 40.0, DRAWN // len(data))
     images = pixels_of(16)
     trainer = trainer_of("ddpmpp", UNET, (3, 32, 32), 16)
     what = "step, DDPM++ 32, 16×3×32×32"
@@ -258,6 +254,18 @@ def measure() -> Iterator[Figure]:
     yield against_diffusers()
     yield from compiled()
     yield memory_kept()
+    if keep_memory():
+        yield from corruptions(", memory kept")
+
+
+def corruptions(where: str) -> Iterator[Figure]:
+    for batch in (64, 512):
+        contenders, times = corruption(batch)
+        taken, best, ratio = measured(contenders, 30.0, times)
+        what = f"corruption, loss and its gradient, {batch}×3×32×32{where}"
+        yield figure(f"{what}: levels ahead", ratio, ">= 5", f"best form: {best}")
+        alone = interval(taken, best, "alone")
+        yield figure(f"{what}: each step by itself", alone, ">= 5", f"best form: {best}")
 
 
 def step_alone(kept: str) -> float:
