@@ -4,10 +4,11 @@
 ``pydiffcore train examples/digits/NAME.toml`` trains on 800 scans. The model then draws 800 digits,
 80 of each, by the sampler that its paper has and by three others with 35 calls of the network. Bars
 are on the paper's own and on the second best of the others: a network of c_in = 1 that returns
-sigma·score errs by sigma times its error, of which a deterministic sampler corrects nothing: what
-dpmpp_2m draws of ncsn and ncsnpp-ve stays below 0.9 in five minutes. The judge and the reference scans are the quickstart's: neither the model nor the judge has seen what it
-is measured by. Takes about an hour; writes the first digits of each sampler to docs/presets.png.
-Presets named on the command line are measured alone, and not drawn.
+sigma·score errs by sigma times its error, of which a deterministic sampler corrects nothing, and
+what dpmpp_2m draws of ncsn and ncsnpp-ve stays below 0.9 in five minutes. The judge and the
+reference scans are the quickstart's: neither the model nor the judge has seen what it is measured
+by. Takes about an hour; writes the first digits of each sampler to docs/presets.png. Presets named
+on the command line are measured alone, and not drawn.
 """
 
 from __future__ import annotations
