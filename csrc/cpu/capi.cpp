@@ -13,22 +13,9 @@ namespace {
 constexpr double kNormalCost = 0.45, kCorruptionCost = 0.6;  // ns per element
 
 template <class Call>
-struct Work {
-  const Call* call;
-  void (*kernel)(const Call&, int64_t, int64_t);
-};
-
-template <class Call>
 void run(const Call& call, void (*kernel)(const Call&, int64_t, int64_t), double cost) {
-  Work<Call> work = {&call, kernel};
   const double elements = static_cast<double>(call.layout.samples) * call.layout.size;
-  pdc::parallel_for(
-      call.layout.tiles, cost * elements,
-      [](void* context, int64_t begin, int64_t end) {
-        const Work<Call>& work = *static_cast<Work<Call>*>(context);
-        work.kernel(*work.call, begin, end);
-      },
-      &work);
+  pdc::run_kernel(kernel, call, call.layout.tiles, cost * elements);
 }
 
 bool is_float(int dtype) { return dtype >= PDC_FLOAT32 && dtype <= PDC_FLOAT16; }

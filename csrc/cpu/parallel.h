@@ -12,4 +12,21 @@ int threads();
 void parallel_for(int64_t count, double work,
                   void (*body)(void* context, int64_t begin, int64_t end), void* context);
 
+// kernel(call, begin, end) likewise.
+template <class Call>
+void run_kernel(void (*kernel)(const Call&, int64_t, int64_t), const Call& call, int64_t count,
+                double work) {
+  struct Bound {
+    void (*kernel)(const Call&, int64_t, int64_t);
+    const Call* call;
+  } bound = {kernel, &call};
+  parallel_for(
+      count, work,
+      [](void* context, int64_t begin, int64_t end) {
+        const Bound& bound = *static_cast<const Bound*>(context);
+        bound.kernel(*bound.call, begin, end);
+      },
+      &bound);
+}
+
 }  // namespace pdc

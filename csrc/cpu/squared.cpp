@@ -15,21 +15,10 @@ using namespace pdc::squared_sums;
 
 constexpr double kSumCost = 0.08, kGradientCost = 0.12;  // ns per element
 
-struct Work {
-  const pdc::SquaredCall* call;
-  void (*kernel)(const pdc::SquaredCall&, int64_t, int64_t);
-};
-
 void run(const pdc::SquaredCall& call, int64_t samples,
          void (*kernel)(const pdc::SquaredCall&, int64_t, int64_t), double cost) {
-  Work work = {&call, kernel};
-  pdc::parallel_for(
-      samples * call.chunks, cost * static_cast<double>(samples) * call.size,
-      [](void* context, int64_t begin, int64_t end) {
-        const Work& work = *static_cast<Work*>(context);
-        work.kernel(*work.call, begin, end);
-      },
-      &work);
+  pdc::run_kernel(kernel, call, samples * call.chunks,
+                  cost * static_cast<double>(samples) * call.size);
 }
 
 bool valid(const pdc_squared& s) {

@@ -17,22 +17,10 @@ using namespace pdc::weights_steps;
 constexpr double kSquareCost = 0.05, kStepCost = 0.4, kAverageCost = 0.1;  // ns per element
 constexpr int kSteps = 4;                                                  // row of pdc_weights
 
-struct Work {
-  const pdc::WeightsCall* call;
-  void (*kernel)(const pdc::WeightsCall&, int64_t, int64_t);
-};
-
 void run(const pdc::WeightsCall& call, void (*kernel)(const pdc::WeightsCall&, int64_t, int64_t),
          double cost) {
-  Work work = {&call, kernel};
   const int64_t chunks = call.first_chunk[call.count];
-  pdc::parallel_for(
-      chunks, cost * kChunk * static_cast<double>(chunks),
-      [](void* context, int64_t begin, int64_t end) {
-        const Work& work = *static_cast<Work*>(context);
-        work.kernel(*work.call, begin, end);
-      },
-      &work);
+  pdc::run_kernel(kernel, call, chunks, cost * kChunk * static_cast<double>(chunks));
 }
 
 bool valid(const pdc_weights& w) {
