@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from pydiffcore.data import open_source
+from pydiffcore.ops.corruption import Coefficients
 from pydiffcore.train import ranks
 from pydiffcore.train.config import Config, configured
 from pydiffcore.train.run import run
@@ -44,17 +45,18 @@ class Recorded(Trainer):
 
     folder: Path
 
-    def _loss(self, images: Any, sigma: Any, seeds: Any, condition: Any) -> Any:
+    def _loss(self, images: Any, sigma: Any, *rest: Any) -> Any:
         given = []
 
         def hook(module: Any, args: tuple[Any, ...]) -> None:
             given.append(args[0].detach().cpu().numpy())
 
         handle = self.network.register_forward_pre_hook(hook)
-        terms = super()._loss(images, sigma, seeds, condition)
+        terms = super()._loss(images, sigma, *rest)
         handle.remove()
         path = self.folder / f"{self.step:04d}-{self.ranks.rank}.npz"
-        np.savez(path, sigma=sigma, inputs=np.concatenate(given))
+        levels = sigma.sigma if isinstance(sigma, Coefficients) else sigma
+        np.savez(path, sigma=levels, inputs=np.concatenate(given))
         return terms
 
 
