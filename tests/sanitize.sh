@@ -45,7 +45,7 @@ native.target()' 2>/dev/null; then
     continue
   fi
   echo "sanitize: $target"
-  PYDIFFCORE_TARGET=$target check "$root"/tests/ops/test_{native,noise,corruption,channels,staggered}.py
+  PYDIFFCORE_TARGET=$target check "$root"/tests/ops/test_{native,noise,corruption,channels,staggered,squared,weights}.py
 done
 echo "sanitize: the CUDA kernels' bodies on the host"
 check "$root/tests/ops/test_cuda_host.py"
