@@ -119,6 +119,8 @@ def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     seconds = time.perf_counter() - start
     if samples is None:
         return 0
+    if files.form_of(args.out) == "npz":
+        samples = source.in_units(samples)
     written = files.save(args.out, samples, drawing, plan, frame)
     print(f"{plan.sampler} on {plan.levels}, {plan.nfe} network calls, plan {plan.hash[:16]}")
     print(f"{written}, {seconds:.2f} s")

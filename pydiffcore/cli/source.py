@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pydiffcore.data import Span
     from pydiffcore.denoiser import Denoiser
 
 __all__ = ["Source", "is_local", "open_source", "takes"]
@@ -29,6 +32,7 @@ class Source:
         shape: of one sample, None where only the user knows.
         classes: number of classes, None where it is unknown or there are none.
         where: what :func:`open_source` opens it again with, and the SHA-256 of its file.
+        span: of data in floating point, whose units files of numbers have; None elsewhere.
 
     """
 
@@ -36,6 +40,7 @@ class Source:
     shape: tuple[int, ...] | None
     classes: int | None
     where: Mapping[str, str]
+    span: Span | None = None
 
     @property
     def network(self) -> Callable[..., Any]:
@@ -43,6 +48,10 @@ class Source:
         from pydiffcore.denoiser import Denoiser
 
         return self.model.network if isinstance(self.model, Denoiser) else self.model
+
+    def in_units(self, x0: Tensor) -> Tensor:
+        """Return samples in the units of the data that the network was trained on."""
+        return x0 if self.span is None else self.span.restored(x0)
 
 
 def open_source(where: Mapping[str, str], device: str = "cpu") -> Source:
@@ -82,7 +91,12 @@ def _checkpoint(given: str) -> Source:
     model = load_model(stem)
     described = json.loads(stem.with_name(f"{stem.name}.json").read_bytes())
     where = {"checkpoint": str(stem), "sha256": str(described["sha256"])}
-    return Source(model.denoiser(), model.shape, model.classes or None, where)
+    if model.observed is not None:
+        raise ValueError(
+            f"{stem} is conditioned on observations: expected a draw from Python, with "
+            "load_model(...).denoiser(observation=...)"
+        )
+    return Source(model.denoiser(), model.shape, model.classes or None, where, model.span)
 
 
 def _function(name: str) -> Source:

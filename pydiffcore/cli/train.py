@@ -85,21 +85,32 @@ def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
         if watcher is not None:
             watcher.close()
     if together and out.finished:
-        save_trained(folder / "model", out.trainer)
+        save_trained(folder / "model", out.trainer, source=source)
         _draw(out.trainer, folder / "samples.png")
     if here.first and out.finished:
-        print(f"{folder / 'model'}.safetensors: pydiffcore sample {folder} draws from it")
+        print(f"{folder / 'model'}.safetensors: {_next(source, folder)} draws from it")
     elif here.first and out.saved:
         print(f"stopped by {out.signal} after step {out.trainer.step}; the same command goes on")
     return 0 if out.saved else 1
 
 
+def _next(source: Source, folder: Path) -> str:
+    """Return what samples are drawn with."""
+    from pydiffcore.data import Numbers
+
+    if not isinstance(source, Numbers):
+        return f"pydiffcore sample {folder}"
+    if source.observed is None:
+        return f"pydiffcore sample {folder} --out samples.npz"
+    return f'load_model("{folder}").denoiser(observation=...)'
+
+
 def _dry(config: Config, source: Source, here: Ranks) -> int:
     """Print the configuration, sizes, and the time of a step."""
     from pydiffcore.data import Loader
-    from pydiffcore.train.trainer import Trainer
+    from pydiffcore.train.run import trainer_of
 
-    trainer = Trainer(config, source.shape, source.classes, here)
+    trainer = trainer_of(config, source, here)
     batch = config.optimiser.batch
     with Loader(source, batch=batch, workers=0, rank=here.rank, ranks=here.count) as loader:
         trainer.advance(next(loader))
@@ -133,8 +144,11 @@ def _summary(trainer: Trainer, source: Source) -> str:
 def _draw(trainer: Trainer, path: Path) -> None:
     """Write a grid of the first average by the preset's own sampler, from fixed seeds.
 
-    Where the training is sharded all ranks draw it, and the first writes.
+    Where the training is sharded all ranks draw it, and the first writes. Samples that are no
+    images, of 1 or 3 channels, are not drawn.
     """
+    if len(trainer.shape) != 3 or trainer.shape[0] not in (1, 3):
+        return
     import torch
 
     import pydiffcore
@@ -156,7 +170,7 @@ def _draw(trainer: Trainer, path: Path) -> None:
     x0 = pydiffcore.sample(
         model, plan, shape=trainer.shape, seeds=range(count), device=trainer.ranks.device
     )
-    if trainer.ranks.first and trainer.shape[0] in (1, 3):
+    if trainer.ranks.first:
         columns = trainer.classes if 0 < trainer.classes <= 16 else 8
         pictures.write_grid(path, pictures.to_pixels(x0), columns)
 

@@ -18,7 +18,9 @@ from pydiffcore.data.faults import BadImages as BadImages
 from pydiffcore.data.faults import Fault as Fault
 from pydiffcore.data.loader import Batch as Batch
 from pydiffcore.data.loader import Loader as Loader
+from pydiffcore.data.numbers import Numbers as Numbers
 from pydiffcore.data.opening import open_source as open_source
 from pydiffcore.data.order import Order as Order
 from pydiffcore.data.source import Source as Source
+from pydiffcore.data.span import Span as Span
 from pydiffcore.data.wrapped import Wrapped as Wrapped

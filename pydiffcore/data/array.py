@@ -17,9 +17,13 @@ from pydiffcore.data.faults import Fault
 from pydiffcore.data.picture import channels_first
 from pydiffcore.data.source import Picture, Shape
 
-__all__ = ["Array", "numpy_file"]
+__all__ = ["Array", "arrays_in", "as_numpy", "checked_labels"]
 
-IMAGES, LABELS = ("images", "x", "samples", "arr_0"), ("labels", "y", "classes", "arr_1")
+NAMES = {
+    "images": ("images", "actions", "x", "samples", "arr_0"),
+    "labels": ("labels", "y", "classes", "arr_1"),
+    "observations": ("observations", "obs"),
+}
 
 
 class Array:
@@ -47,7 +51,7 @@ class Array:
         class_names: tuple[str, ...] = (),
     ) -> None:
         self.where, self.class_names = where, class_names
-        pixels = _numpy(images)
+        pixels = as_numpy(images)
         if pixels.dtype != np.uint8:
             raise TypeError(f"{where} is of {pixels.dtype}, expected uint8 pixels")
         if pixels.size == 0:
@@ -58,7 +62,7 @@ class Array:
             raise ValueError(f"{where}: {error}") from None
         _, channels, height, width = self.images.shape
         self.shape: Shape = (channels, height, width)
-        self.labels = None if labels is None else _checked_labels(labels, len(pixels), where)
+        self.labels = None if labels is None else checked_labels(labels, len(pixels), where)
         highest = 0 if self.labels is None else int(self.labels.max()) + 1
         if class_names and highest > len(class_names):
             raise ValueError(f"{where} has a label {highest - 1}, but {len(class_names)} classes")
@@ -91,37 +95,38 @@ class Array:
         return self.shape, None if self.labels is None else int(self.labels[index])
 
 
-def numpy_file(path: Path) -> Array:
-    """Return the images of a .npy file, mapped and not read, or of a .npz file.
-
-    A .npz file holds ``images`` and perhaps ``labels`` (or x and y, or the first and second array).
+def arrays_in(path: Path) -> dict[str, NDArray[Any]]:
+    """Return ``images`` of a .npy file, mapped and not read; of a .npz file what NAMES calls so.
 
     Raises:
         ValueError: the file is damaged, or holds something else.
     """
     try:
         if path.suffix.lower() == ".npy":
-            arrays = {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
-        else:
-            with np.load(path, allow_pickle=False) as content:
-                arrays = {name: content[name] for name in (*IMAGES, *LABELS) if name in content}
+            return {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+        with np.load(path, allow_pickle=False) as content:
+            names = {what: [n for n in called if n in content] for what, called in NAMES.items()}
+            arrays = {what: content[found[0]] for what, found in names.items() if found}
     except FileNotFoundError:
         raise
     except (zipfile.BadZipFile, EOFError, OSError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(f"{path} is no whole NumPy file of numbers: {error}") from None
-    images = next((arrays[name] for name in IMAGES if name in arrays), None)
-    if images is None:
-        raise ValueError(f"{path} has no array called {', '.join(IMAGES)}")
-    labels = next((arrays[name] for name in LABELS if name in arrays), None)
-    return Array(images, labels, where=str(path))
+    if "images" not in arrays:
+        raise ValueError(f"{path} has no array called {', '.join(NAMES['images'])}")
+    return arrays
 
 
-def _numpy(values: Any) -> NDArray[Any]:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asanyarray(values)
+def as_numpy(values: Any) -> NDArray[Any]:
+    """Return an array or tensor as an array."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return np.asanyarray(values)
 
 
-def _checked_labels(labels: Any, size: int, where: str) -> NDArray[np.int64]:
-    array = _numpy(labels)
+def checked_labels(labels: Any, size: int, where: str) -> NDArray[np.int64]:
+    """Return labels as int64 [size]; TypeError or ValueError where they are none."""
+    array = as_numpy(labels)
     if array.shape != (size,):
         raise ValueError(f"{where} has labels of the shape {array.shape}, expected ({size},)")
     if not np.issubdtype(array.dtype, np.integer):

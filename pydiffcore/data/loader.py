@@ -35,7 +35,7 @@ class Batch:
 
     Attributes:
         images: uint8 [B, C, H, W]; or clean data of any shape [B, *], in floating point.
-        labels: int64 [B], or None.
+        labels: int64 [B]; observations, float32 [B, O]; or None.
         numbers: of the samples since the beginning of the training: what their seeds derive from.
         position: of the loader after this batch: where to go on.
     """

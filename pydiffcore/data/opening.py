@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pydiffcore.data.array import Array, numpy_file
+from pydiffcore.data.array import Array, arrays_in, as_numpy
 from pydiffcore.data.checked import Progress, checked
 from pydiffcore.data.cifar import cifar
 from pydiffcore.data.digits import digits
 from pydiffcore.data.files import folder, zipped
+from pydiffcore.data.numbers import Numbers
 from pydiffcore.data.source import Collection, Source
 from pydiffcore.data.wrapped import Wrapped
 
@@ -35,9 +36,11 @@ def open_source(
 ) -> Source:
     """Return the images that a name or an object stands for, every one looked at.
 
+    An array in floating point, in memory or in a .npy or .npz file, is no image: see ``Numbers``.
+
     Args:
-        where: ``digits``, a path (folder, .zip, .npy, .npz, CIFAR's .tar.gz), a uint8 array or
-            tensor, a data set object of another library, or a source, which is returned as it is.
+        where: ``digits``, a path (folder, .zip, .npy, .npz, CIFAR's .tar.gz), an array or tensor,
+            a data set object of another library, or a source, which is returned as it is.
         skip_corrupt: leave out images that cannot be used, see ``left_out``.
         convert: take what would lose something, see :mod:`pydiffcore.data.picture`.
         verify: decode every image once; False looks at the heads of the files only.
@@ -52,6 +55,13 @@ def open_source(
     """
     if isinstance(where, Source):
         return where
+    if _is_stored(where):
+        arrays = arrays_in(Path(where))
+        if arrays["images"].dtype.kind == "f":
+            values = arrays.pop("images")
+            return Numbers(values, **arrays, where=str(where))
+    if isinstance(where, np.ndarray | Tensor) and as_numpy(where).dtype.kind == "f":
+        return Numbers(where)
     collection = open_collection(where, convert=convert, split=split)
     if isinstance(collection, Array):
         return collection
@@ -77,6 +87,10 @@ def open_collection(
     )
 
 
+def _is_stored(where: Any) -> bool:
+    return isinstance(where, str | os.PathLike) and str(where).lower().endswith((".npy", ".npz"))
+
+
 def _at(where: str, convert: bool, split: str) -> Collection | Array:
     path, lower = Path(where), where.lower()
     if where == "digits":
@@ -87,8 +101,9 @@ def _at(where: str, convert: bool, split: str) -> Collection | Array:
         raise FileNotFoundError(2, "there is no such file", where)
     if lower.endswith(".zip"):
         return zipped(path, convert=convert)
-    if lower.endswith((".npy", ".npz")):
-        return numpy_file(path)
+    if _is_stored(where):
+        arrays = arrays_in(path)
+        return Array(arrays["images"], arrays.get("labels"), where=where)
     if lower.endswith(ARCHIVES):
         return cifar(path, split)
     raise ValueError(f"the data is {where}, expected a folder, .zip, .npy, .npz, CIFAR's .tar.gz, "

@@ -28,16 +28,20 @@ class Source(Protocol):
     """Images of one shape, with labels or without.
 
     Attributes:
-        shape: (C, H, W) of every image.
+        shape: (C, H, W) of every image; any of samples in floating point.
         classes: how many there are, 0 without labels.
         class_names: one per class where the source knows them, else empty.
         left_out: what was skipped when it was opened.
     """
 
-    shape: Shape
     classes: int
     class_names: tuple[str, ...]
     left_out: tuple[Fault, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a sample."""
+        ...
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -61,6 +61,7 @@ class UNet1d(nn.Module):
         widths: channels at each resolution of time, multiples of 8.
         embedding: size of the vector that carries the number to every block; even.
         kernel: of the convolutions, odd.
+        scale: what c_noise is multiplied by, to be in units of the paper's time steps, 0 … 100.
         checkpointing: recompute the blocks in the backward pass.
 
     Raises:
@@ -74,6 +75,7 @@ class UNet1d(nn.Module):
         widths: Sequence[int] = (256, 512, 1024),
         embedding: int = 256,
         kernel: int = 5,
+        scale: float = 1.0,
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
@@ -88,7 +90,8 @@ class UNet1d(nn.Module):
             raise ValueError(f"embedding is {embedding}, expected an even number")
         self.config: dict[str, Any] = {
             "actions": actions, "observations": observations, "widths": list(widths),
-            "embedding": embedding, "kernel": kernel, "checkpointing": checkpointing,
+            "embedding": embedding, "kernel": kernel, "scale": scale,
+            "checkpointing": checkpointing,
         }  # fmt: skip
         self.map = nn.Sequential(
             nn.Linear(embedding, 4 * embedding), nn.Mish(), nn.Linear(4 * embedding, embedding)
@@ -122,7 +125,7 @@ class UNet1d(nn.Module):
 
         Args:
             x: sequences [B, T, A], T a multiple of 2 to the number of halvings.
-            c_noise: a number per sequence [B]; in units of the paper's time steps, 0 … 100.
+            c_noise: a number per sequence [B].
             observation: [B, O], None where the network takes none.
 
         Raises:
@@ -137,8 +140,9 @@ class UNet1d(nn.Module):
         checks.number(c_noise, x)
         checks.vectors("observation", observation, self.config["observations"], x)
         dtype = self.leave.weight.dtype
+        number = self.config["scale"] * c_noise
         e = self.map(
-            sinusoids(c_noise, self.config["embedding"], endpoint=True, sine=True).to(dtype)
+            sinusoids(number, self.config["embedding"], endpoint=True, sine=True).to(dtype)
         )
         if observation is not None:
             e = torch.cat([e, observation.to(dtype)], dim=1)

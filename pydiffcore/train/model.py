@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
+from pydiffcore.data import Numbers, Source, Span
+from pydiffcore.data.array import as_numpy
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.networks import NETWORKS
 from pydiffcore.networks.unet import UNet
@@ -27,13 +30,25 @@ __all__ = ["Model", "load_model", "save_model", "save_trained", "stem_of"]
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its prediction, the shape of one sample, and how it came about."""
+    """A network with its prediction, the shape of one sample, and how it came about.
+
+    Attributes:
+        network: in evaluation mode.
+        prediction: what its output means.
+        shape: of one sample.
+        meta: what its file says of it.
+        learned_variance: whether its output has a variance behind F.
+        span: of data in floating point, None of images: ``span.restored(x0)`` has its units.
+        observed: span of the observations that a sample is conditioned on, or None.
+    """
 
     network: nn.Module
     prediction: Prediction
     shape: tuple[int, ...]
     meta: Mapping[str, Any]
     learned_variance: bool = False
+    span: Span | None = None
+    observed: Span | None = None
 
     @property
     def classes(self) -> int:
@@ -41,9 +56,29 @@ class Model:
         config: Any = self.network.config
         return int(config.get("classes") or 0)
 
-    def denoiser(self, class_labels: Tensor | None = None) -> Denoiser:
-        """Return the denoiser of samples with these labels, int64 [N], or of none."""
+    def denoiser(self, class_labels: Tensor | None = None, *, observation: Any = None) -> Denoiser:
+        """Return the denoiser of samples with these conditions.
+
+        Args:
+            class_labels: int64 [N], or None.
+            observation: [N, O] in the units of the training's data, or None.
+
+        Raises:
+            ValueError: the model is conditioned on observations and none came, or others; or the
+                reverse.
+        """
         condition = {} if class_labels is None else {"class_labels": class_labels}
+        if self.observed is None and observation is not None:
+            raise ValueError(
+                "observation was given, but the model was trained without: expected None"
+            )
+        if self.observed is not None:
+            size = len(self.observed.low)
+            if observation is None or as_numpy(observation).shape[1:] != (size,):
+                came = None if observation is None else f"of shape {as_numpy(observation).shape}"
+                raise ValueError(f"observation is {came}, expected [N, {size}]")
+            scaled = torch.from_numpy(self.observed.scaled(as_numpy(observation)))
+            condition["observation"] = scaled.to(next(self.network.parameters()).device)
         return Denoiser(
             self.network, self.prediction, condition, learned_variance=self.learned_variance
         )
@@ -75,7 +110,13 @@ def save_model(
     checkpoint.save(path, network.state_dict(), meta)
 
 
-def save_trained(path: str | Path, trainer: Trainer, average: str | None = None) -> None:
+def save_trained(
+    path: str | Path,
+    trainer: Trainer,
+    average: str | None = None,
+    *,
+    source: Source | None = None,
+) -> None:
     """Write an average of a training as a model, to be sampled from.
 
     The first rank writes; where the training is sharded all others call this too.
@@ -84,6 +125,7 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
         path: its name, without ending.
         trainer: between two steps.
         average: its name; the first of the configuration where None.
+        source: what it was trained on; the model keeps the units of data in floating point.
 
     Raises:
         ValueError: the training has no average of this name.
@@ -101,6 +143,7 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
             "process": config.process, "prediction": config.prediction, "loss": config.loss,
         },
         "shape": list(trainer.shape),
+        "units": _units(source),
         "training": {
             "config": config.model_dump(mode="json"), "step": trainer.step, "average": name,
         },
@@ -108,6 +151,18 @@ def save_trained(path: str | Path, trainer: Trainer, average: str | None = None)
     state = whole(network.state_dict(), trainer.ranks)
     if trainer.ranks.first:
         checkpoint.save(path, state, meta)
+
+
+def _units(source: Source | None) -> dict[str, Any] | None:
+    if not isinstance(source, Numbers):
+        return None
+    observed = None if source.observed is None else asdict(source.observed)
+    return {"span": asdict(source.span), "observed": observed}
+
+
+def _span(units: Mapping[str, Any] | None, name: str) -> Span | None:
+    given = (units or {}).get(name)
+    return None if given is None else Span(tuple(given["low"]), tuple(given["high"]))
 
 
 def stem_of(path: str | Path) -> Path:
@@ -155,6 +210,7 @@ def load_model(path: str | Path) -> Model:
         meaning = dict(meta["prediction"])
         kinds = (network.pop("name"), meaning.pop("name"))
         shape = tuple(int(size) for size in meta["shape"])
+        units = [_span(meta.get("units"), name) for name in ("span", "observed")]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no model: {error!r} in its JSON") from None
     if kinds == ("unet", "edm") and "learned_variance" not in meaning:
@@ -173,4 +229,4 @@ def load_model(path: str | Path) -> Model:
         made.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its own description: {error}") from None
-    return Model(made.eval().requires_grad_(False), prediction, shape, meta, learned)
+    return Model(made.eval().requires_grad_(False), prediction, shape, meta, learned, *units)

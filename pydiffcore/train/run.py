@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from pydiffcore.atomic import write_atomically
-from pydiffcore.data import Loader
+from pydiffcore.data import Loader, Numbers
 from pydiffcore.data.source import Source
 from pydiffcore.train.config import Config
 from pydiffcore.train.ranks import Ranks
@@ -25,7 +25,7 @@ from pydiffcore.train.stop import StopSignal
 from pydiffcore.train.storage import resumed, save
 from pydiffcore.train.trainer import BANDS, Report, Trainer
 
-__all__ = ["Outcome", "run"]
+__all__ = ["Outcome", "run", "trainer_of"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def run(
 
     Args:
         config: what to do.
-        source: images.
+        source: images, or numbers.
         folder: gets config.json, log.jsonl, checkpoints/ and snapshots/.
         ranks: this process among all.
         echo: called with what a user should know; on the first rank alone.
@@ -115,7 +115,7 @@ def run(
 
     """
     ranks = ranks or Ranks()
-    trainer = Trainer(config, source.shape, source.classes, ranks, len(source))
+    trainer = trainer_of(config, source, ranks)
     step, faults = resumed(folder, trainer)
     steps = ranks.gathered(torch.tensor([step], device=ranks.device)).tolist()
     if len(set(steps)) > 1:
@@ -142,6 +142,23 @@ def run(
                 name = "a signal to another rank" if stop.received is None else stop.received.name
                 return Outcome(trainer, report.step >= config.steps, saved, name)
     return Outcome(trainer, True, _save(trainer, folder, echo))
+
+
+def trainer_of(config: Config, source: Source, ranks: Ranks) -> Trainer:
+    """Return a training of a source that has done no step.
+
+    Raises:
+        ValueError: the configuration does not fit what the source holds.
+    """
+    observations = 0
+    if isinstance(source, Numbers):
+        for name in ("mirror", "augment"):
+            if value := getattr(config.data, name):
+                raise ValueError(f"data.{name} is {value}, but {source.where} holds no images in "
+                                 "uint8; expected none of it")  # fmt: skip
+        if source.observations is not None:
+            observations = source.observations.shape[1]
+    return Trainer(config, source.shape, source.classes, ranks, len(source), observations)
 
 
 def _loader(trainer: Trainer, source: Source) -> Loader:

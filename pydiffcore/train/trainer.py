@@ -77,6 +77,7 @@ class Trainer:
         classes: of the data, 0 without labels.
         ranks: this process among all.
         images: how many there are; a checkpoint of another number is refused.
+        observations: numbers that each sample is conditioned on, 0 for none.
 
     Raises:
         ValueError: the network does not fit the samples, or the configuration the ranks.
@@ -90,6 +91,7 @@ class Trainer:
         classes: int,
         ranks: Ranks | None = None,
         images: int | None = None,
+        observations: int = 0,
     ) -> None:
         self.config, self.ranks, self.cell = config, ranks or Ranks(), config.cell
         self.images = images
@@ -107,7 +109,7 @@ class Trainer:
         labelled = config.data.labels and config.network_name != "unet1d"
         self.shape, self.classes = tuple(shape), classes if labelled else 0
         device = self.ranks.device
-        self.network = network_of(config, self.shape, self.classes)
+        self.network = network_of(config, self.shape, self.classes, observations)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.run.seed + 2**24)
             learns = self.cell.loss == "uncertainty"
@@ -238,7 +240,9 @@ class Trainer:
             images = mirrored(images, seeds)
         if data.augment:
             images, condition["augmentation_labels"] = self._augmentation(images, seeds)
-        if self.classes and batch.labels is not None:
+        if batch.labels is not None and batch.labels.is_floating_point():
+            condition["observation"] = batch.labels[low:high].to(device, non_blocking=True)
+        elif self.classes and batch.labels is not None:
             labels = batch.labels[low:high].to(device, non_blocking=True)
             condition["class_labels"] = dropped(labels, seeds, data.label_dropout, self.classes)
         return images, condition

@@ -23,7 +23,7 @@ def test_program(tmp_path, monkeypatch, capsys):
     write_zip(tmp_path / "photos-64.zip", files, [[name, 1] for name in files])
     names = {}
     exec("".join(blocks("python")), names)
-    assert capsys.readouterr().out == "3 (3, 8, 8) 2\n"
+    assert capsys.readouterr().out == "3 (3, 8, 8) 2\n(16, 2) True True\n"
     assert names["batch"].position == 16
     assert names["told"].shape == (4, 9)
 
@@ -43,6 +43,7 @@ def test_names():
         "BadImages",
         "Codec",
         "Loader",
+        "Numbers",
         "Order",
         "Wrapped",
         "dropped",

@@ -61,10 +61,10 @@ def test_losses_exist():
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """A working directory with runs/photos, as ``pydiffcore train`` leaves it."""
+    """A working directory with runs/photos and runs/policy, as ``pydiffcore train`` leaves them."""
     pytest.importorskip("safetensors")
     pytest.importorskip("sklearn")
-    from pydiffcore.data import open_source
+    from pydiffcore.data import Numbers, open_source
     from pydiffcore.train import run as runs
     from pydiffcore.train.config import configured
     from pydiffcore.train.model import save_trained
@@ -74,6 +74,12 @@ def trained(tmp_path, monkeypatch):
     config = configured(overrides=[small, "optimiser.batch=8", "run.images=16", "data.workers=0"])
     folder = Path("runs", "photos")
     save_trained(folder / "model", runs.run(config, open_source("digits"), folder).trainer)
+    small = ["network.name=unet1d", "network.options={widths=[8, 8], embedding=8}"]
+    config = configured(preset="ddpm", overrides=[*small, "optimiser.batch=8", "run.images=16"])
+    rng, folder = np.random.default_rng(0), Path("runs", "policy")
+    source = Numbers(rng.normal(size=(20, 8, 2)), observations=rng.normal(size=(20, 2)))
+    trainer = runs.run(config, source, folder).trainer
+    save_trained(folder / "model", trainer, source=source)
 
 
 @pytest.mark.usefixtures("trained")
@@ -82,13 +88,14 @@ def test_code_runs(capsys):
     for code in re.findall(r"```python\n(.*?)```", PAGE, re.S):
         scopes.append({})
         exec(code, scopes[-1])
-    sampled, vectors, *steps, drawn, plans = capsys.readouterr().out.splitlines()
+    sampled, policy, vectors, *steps, drawn, plans = capsys.readouterr().out.splitlines()
     assert sampled == "20 16 torch.uint8"
     assert scopes[0]["labels"].tolist() == [*range(10), *range(6)]
+    assert policy == "10 (3, 8, 2)"
     assert vectors == "10 2"
     assert [step.split(",")[0] for step in steps] == ["step 0", "step 1", "step 2"]
     assert len({step.split(",")[1] for step in steps}) == 3  # no levels twice
     assert drawn == "torch.Size([4, 3, 16, 16])"
-    assert scopes[2]["drawn"].isfinite().all()
-    assert not scopes[2]["drawn"].requires_grad
+    assert scopes[3]["drawn"].isfinite().all()
+    assert not scopes[3]["drawn"].requires_grad
     assert plans == "250 20"
