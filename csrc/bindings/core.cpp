@@ -1,49 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // pydiffcore._core: addresses and sizes from Python to the C interface. Checks live in the one
 // Python file that imports this module.
+#include "bound.h"
 #include "operands.h"
 
 namespace {
 
 constexpr int64_t kWorthReleasing = 16384;  // elements; below, the GIL costs more than it gives
 
-// A program and the Python object that owns the tensors it borrows.
-struct Bound {
-  pdc_program* program;
-  PyObject* owner;
-};
+using Program = Bound<pdc_program, pdc_program_destroy>;
 
-void destroy(PyObject* capsule) {
-  Bound* bound = static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_program"));
-  pdc_program_destroy(bound->program);
-  Py_DECREF(bound->owner);
-  delete bound;
-}
-
-// advance(row, F, unconditional, noise[, scale]): a plain C function, since pybind11's argument
-// conversion costs several times the row of a small tensor.
+// advance(row, F, unconditional, noise[, scale])
 PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
   if (count != 4 && count != 5) {
     PyErr_SetString(PyExc_TypeError, "advance takes row, F, unconditional, noise, scale");
     return nullptr;
   }
   const long long row = PyLong_AsLongLong(args[0]);
-  void* const F = PyLong_AsVoidPtr(args[1]);
-  void* const unconditional = PyLong_AsVoidPtr(args[2]);
-  void* const noise = PyLong_AsVoidPtr(args[3]);
-  void* const scale = count == 5 ? PyLong_AsVoidPtr(args[4]) : nullptr;
-  if (PyErr_Occurred()) return nullptr;
-  pdc_program* const program =
-      static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_program"))->program;
-  int status;
-  if (pdc_program_elements(program) < kWorthReleasing) {
-    status = pdc_program_advance(program, row, F, unconditional, noise, scale);
-  } else {
-    Py_BEGIN_ALLOW_THREADS status =
-        pdc_program_advance(program, row, F, unconditional, noise, scale);
-    Py_END_ALLOW_THREADS
-  }
-  return PyLong_FromLong(status);
+  void* at[4] = {};
+  if (!addresses(args + 1, static_cast<int>(count) - 1, at)) return nullptr;
+  pdc_program* const program = Program::of(capsule);
+  const auto run = [&] { return pdc_program_advance(program, row, at[0], at[1], at[2], at[3]); };
+  const bool small = pdc_program_elements(program) < kWorthReleasing;
+  return PyLong_FromLong(small ? run() : without_gil(run));
 }
 
 // advance_rows(rows, segments, F, unconditional)
@@ -54,32 +33,21 @@ PyObject* advance_rows(PyObject* capsule, PyObject* const* args, Py_ssize_t coun
   }
   const int32_t* const rows = static_cast<const int32_t*>(PyLong_AsVoidPtr(args[0]));
   const long long segments = PyLong_AsLongLong(args[1]);
-  void* const F = PyLong_AsVoidPtr(args[2]);
-  void* const unconditional = PyLong_AsVoidPtr(args[3]);
-  if (PyErr_Occurred()) return nullptr;
-  pdc_program* const program =
-      static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_program"))->program;
-  int status;
-  Py_BEGIN_ALLOW_THREADS status =
-      pdc_program_advance_rows(program, rows, segments, F, unconditional);
-  Py_END_ALLOW_THREADS return PyLong_FromLong(status);
+  void* at[2];
+  if (!addresses(args + 2, 2, at)) return nullptr;
+  pdc_program* const program = Program::of(capsule);
+  return PyLong_FromLong(
+      without_gil([&] { return pdc_program_advance_rows(program, rows, segments, at[0], at[1]); }));
 }
 
-PyMethodDef advance_rows_definition = {
-    "advance_rows", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance_rows)),
-    METH_FASTCALL, nullptr};
-PyMethodDef advance_definition = {
-    "advance", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance)), METH_FASTCALL,
-    nullptr};
+PyMethodDef advance_definition = fast_call("advance", advance);
+PyMethodDef advance_rows_definition = fast_call("advance_rows", advance_rows);
 
 py::object program(const py::object& owner, const py::tuple& operands) {
   const Operands o(operands);
   pdc_program* const created = pdc_program_create(&o.table, &o.tensors);
   if (!created) throw py::value_error("the table or the tensors are out of range");
-  Bound* const bound = new Bound{created, owner.inc_ref().ptr()};
-  const auto capsule =
-      py::reinterpret_steal<py::object>(PyCapsule_New(bound, "pdc_program", destroy));
-  return functions(&advance_definition, &advance_rows_definition, capsule);
+  return Program::functions(created, owner, &advance_definition, &advance_rows_definition);
 }
 
 int normal(uintptr_t out, int dtype, int64_t size, Array<uint64_t> seeds, uint32_t purpose,

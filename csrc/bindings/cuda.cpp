@@ -2,21 +2,12 @@
 // The CUDA half of pydiffcore._core.
 #include "pydiffcore/cuda.h"
 
+#include "bound.h"
 #include "operands.h"
 
 namespace {
 
-struct Bound {
-  pdc_cuda_program* program;
-  PyObject* owner;  // keeps the tensors
-};
-
-void destroy(PyObject* capsule) {
-  Bound* bound = static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_cuda_program"));
-  pdc_cuda_program_destroy(bound->program);
-  Py_DECREF(bound->owner);
-  delete bound;
-}
+using Program = Bound<pdc_cuda_program, pdc_cuda_program_destroy>;
 
 // Where: (device, blocks, threads), and the stream.
 pdc_place place_of(const std::tuple<int, int, int>& where, uintptr_t stream) {
@@ -29,27 +20,25 @@ int checked(int status) {
   return status;
 }
 
-// advance(row, F, unconditional, noise, scale, stream)
+// A status as Python takes it: an error of CUDA is raised.
+PyObject* result(int status) {
+  if (status != PDC_CUDA_ERROR) return PyLong_FromLong(status);
+  PyErr_SetString(PyExc_RuntimeError, pdc_cuda_error());
+  return nullptr;
+}
+
+// advance(row, F, unconditional, noise, scale, stream); a full queue makes a launch wait.
 PyObject* advance(PyObject* capsule, PyObject* const* args, Py_ssize_t count) {
   if (count != 6) {
     PyErr_SetString(PyExc_TypeError, "advance takes row, F, unconditional, noise, scale, stream");
     return nullptr;
   }
   const long long row = PyLong_AsLongLong(args[0]);
-  void* pointers[5];
-  for (int i = 0; i < 5; ++i) pointers[i] = PyLong_AsVoidPtr(args[i + 1]);
-  if (PyErr_Occurred()) return nullptr;
-  pdc_cuda_program* const program =
-      static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_cuda_program"))->program;
-  PyThreadState* const thread = PyEval_SaveThread();  // a full queue makes a launch wait
-  const int status = pdc_cuda_program_advance(program, row, pointers[0], pointers[1], pointers[2],
-                                              pointers[3], pointers[4]);
-  PyEval_RestoreThread(thread);
-  if (status == PDC_CUDA_ERROR) {
-    PyErr_SetString(PyExc_RuntimeError, pdc_cuda_error());
-    return nullptr;
-  }
-  return PyLong_FromLong(status);
+  void* at[5];
+  if (!addresses(args + 1, 5, at)) return nullptr;
+  pdc_cuda_program* const program = Program::of(capsule);
+  return result(without_gil(
+      [&] { return pdc_cuda_program_advance(program, row, at[0], at[1], at[2], at[3], at[4]); }));
 }
 
 // advance_rows(rows, segments, F, unconditional, stream)
@@ -60,28 +49,15 @@ PyObject* advance_rows(PyObject* capsule, PyObject* const* args, Py_ssize_t coun
   }
   const int32_t* const rows = static_cast<const int32_t*>(PyLong_AsVoidPtr(args[0]));
   const long long segments = PyLong_AsLongLong(args[1]);
-  void* pointers[3];
-  for (int i = 0; i < 3; ++i) pointers[i] = PyLong_AsVoidPtr(args[i + 2]);
-  if (PyErr_Occurred()) return nullptr;
-  pdc_cuda_program* const program =
-      static_cast<Bound*>(PyCapsule_GetPointer(capsule, "pdc_cuda_program"))->program;
-  PyThreadState* const thread = PyEval_SaveThread();
-  const int status =
-      pdc_cuda_program_advance_rows(program, rows, segments, pointers[0], pointers[1], pointers[2]);
-  PyEval_RestoreThread(thread);
-  if (status == PDC_CUDA_ERROR) {
-    PyErr_SetString(PyExc_RuntimeError, pdc_cuda_error());
-    return nullptr;
-  }
-  return PyLong_FromLong(status);
+  void* at[3];
+  if (!addresses(args + 2, 3, at)) return nullptr;
+  pdc_cuda_program* const program = Program::of(capsule);
+  return result(without_gil(
+      [&] { return pdc_cuda_program_advance_rows(program, rows, segments, at[0], at[1], at[2]); }));
 }
 
-PyMethodDef advance_rows_definition = {
-    "advance_rows", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance_rows)),
-    METH_FASTCALL, nullptr};
-PyMethodDef advance_definition = {
-    "advance", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(advance)), METH_FASTCALL,
-    nullptr};
+PyMethodDef advance_definition = fast_call("advance", advance);
+PyMethodDef advance_rows_definition = fast_call("advance_rows", advance_rows);
 
 // The block of a program, and where its parts begin.
 py::tuple block(const py::tuple& operands) {
@@ -107,10 +83,7 @@ py::object program(const py::object& owner, const py::tuple& operands, uintptr_t
   pdc_cuda_program* const created =
       pdc_cuda_program_create(&place, &o.table, &o.tensors, reinterpret_cast<void*>(block));
   if (!created) throw std::runtime_error(pdc_cuda_error());
-  Bound* const bound = new Bound{created, owner.inc_ref().ptr()};
-  const auto capsule =
-      py::reinterpret_steal<py::object>(PyCapsule_New(bound, "pdc_cuda_program", destroy));
-  return functions(&advance_definition, &advance_rows_definition, capsule);
+  return Program::functions(created, owner, &advance_definition, &advance_rows_definition);
 }
 
 int normal(uintptr_t out, int dtype, int64_t samples, int64_t size, uintptr_t seeds,

@@ -66,12 +66,4 @@ struct Operands {
   }
 };
 
-// A program's two functions, which share its capsule.
-inline py::object functions(PyMethodDef* one, PyMethodDef* other, const py::object& capsule) {
-  const auto function = [&](PyMethodDef* definition) {
-    return py::reinterpret_steal<py::object>(PyCFunction_NewEx(definition, capsule.ptr(), nullptr));
-  };
-  return py::make_tuple(function(one), function(other));
-}
-
 void define_cuda(py::module_& module);
