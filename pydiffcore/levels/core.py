@@ -31,7 +31,8 @@ class Levels:
         sigma: float64 [n + 1], read-only; finite, positive but for the last one, which may be 0.
         process: gives each level its time and signal scale.
         name: how the list was made, with all parameters.
-        rising: whether the list may also rise, where a sampler adds noise again (Restart).
+        rising: whether the list may also rise, where a sampler adds noise again (Restart);
+            afterwards whether it does.
 
     Raises:
         ValueError: for a wrong shape, fewer than two levels, or values that are not finite,
@@ -50,6 +51,7 @@ class Levels:
         _check(sigma, self.rising)
         sigma.setflags(write=False)
         object.__setattr__(self, "sigma", sigma)
+        object.__setattr__(self, "rising", bool(np.any(np.diff(sigma) > 0.0)))
 
     def __len__(self) -> int:
         return self.sigma.size - 1

@@ -12,6 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+# What a native row returns beside 0, as csrc/include/pydiffcore/capi.h has it.
+NOT_FINITE, OVERLAP, NO_SUCH_ROW = 1, 2, 3
+
 
 def check_tensor(name: str, tensor: Any, dtypes: tuple[torch.dtype, ...], ndim: int) -> None:
     if not isinstance(tensor, Tensor):
@@ -113,9 +116,9 @@ def not_finite(
 
 def refusal(status: int, row: int, calls: int) -> Exception:
     """Return the error of a row that the kernel did not run."""
-    if status == 2:
+    if status == OVERLAP:
         return ValueError("F overlaps the runner's own tensors in part; return a new tensor")
-    if status == 3:
+    if status == NO_SUCH_ROW:
         return RuntimeError(
             f"row {row} of a plan with {calls} network calls: "
             "call start() before the first advance() and after the last"
@@ -125,7 +128,7 @@ def refusal(status: int, row: int, calls: int) -> Exception:
 
 def not_started(*arguments: int) -> int:
     """Stand for a program that is not bound yet: there is no such row."""
-    return 3
+    return NO_SUCH_ROW
 
 
 def first_bad(values: Tensor) -> int:

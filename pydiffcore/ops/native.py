@@ -98,13 +98,13 @@ def unsupported(device_type: str, *, registers: int = 1, draws: int = 0) -> str:
     return ""
 
 
-def picked(backend: str, device_type: str, registers: int) -> bool:
+def picked(backend: str, device_type: str, registers: int, draws: int) -> bool:
     """Return whether the kernels run a plan; say why where they were asked for and cannot."""
     if backend not in ("auto", "native", "reference"):
         raise ValueError(f"backend is {backend!r}, expected 'auto', 'native' or 'reference'")
     if backend == "reference":
         return False
-    reason = unsupported(device_type, registers=registers)
+    reason = unsupported(device_type, registers=registers, draws=draws)
     if reason and backend == "native":
         raise RuntimeError(f"the native backend cannot run this plan: {reason}")
     return not reason

@@ -55,7 +55,7 @@ class RenewableRunner(Runner):
                 f"{self.plan.nfe} and {self.plan.registers}, the same learned variance and scale "
                 "of the input, as the plan that this runner was made for"
             )
-        if (guidance is None) != (self.guidance is None) and guidance is not None:
+        if guidance is not None and self.guidance is None:
             raise ValueError("guidance was given, but the runner was made without")
         self.seeds = self.seeds if seeds is None else seeds
         same = (plan is None or plan == self.plan) and guidance is None

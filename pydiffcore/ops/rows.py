@@ -136,12 +136,20 @@ def _by_difference(plan: Plan, A: Array, f: Array) -> NDArray[np.bool_]:
     return np.concatenate([np.zeros_like(better[:1]), better])
 
 
+def row_draws(plan: Plan) -> int:
+    """Return the most draws that a row has, the initial noise of row 0 among them."""
+    counts = (plan.stream >= 0).sum(axis=1)
+    return int(max(counts.max(), counts[0] + 1))
+
+
 def _with_initial_draw(plan: Plan) -> tuple[Array, NDArray[np.int64], NDArray[np.uint32]]:
     """Return S, stream and purpose with the initial noise as the first draw of row 0."""
     rows, K, M = plan.S.shape
-    S, stream = np.zeros((rows, K, M + 1)), np.full((rows, M + 1), -1, np.int64)
+    first = int((plan.stream[0] >= 0).sum())  # of row 0, which come first
+    width = max(M, first + 1)
+    S, stream = np.zeros((rows, K, width)), np.full((rows, width), -1, np.int64)
     S[1:, :, :M], stream[1:, :M] = plan.S[1:], plan.stream[1:]
-    S[0, :, 1:], stream[0, 1:] = plan.S[0], plan.stream[0]
+    S[0, :, 1 : first + 1], stream[0, 1 : first + 1] = plan.S[0, :, :first], plan.stream[0, :first]
     S[0, :, 0], stream[0, 0] = plan.A[0, :, 0] * plan.init_scale, 0
     purpose = np.full(stream.shape, SAMPLER, np.uint32)
     purpose[0, 0] = INITIAL

@@ -22,6 +22,9 @@ from torch import Tensor
 
 from pydiffcore.ops import native
 from pydiffcore.ops.checks import (
+    NO_SUCH_ROW,
+    NOT_FINITE,
+    OVERLAP,
     address,
     all_finite,
     checked_guidance,
@@ -39,7 +42,7 @@ from pydiffcore.ops.formats import channels_of, flat
 from pydiffcore.ops.noise import INITIAL, checked_seeds, normal
 from pydiffcore.ops.program import Program, bind
 from pydiffcore.ops.reference import ReferenceProgram, guided
-from pydiffcore.ops.rows import fold
+from pydiffcore.ops.rows import fold, row_draws
 from pydiffcore.ops.staggered import Parts, advance_rows
 from pydiffcore.plan import Plan
 
@@ -95,7 +98,7 @@ class Runner:
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
         self._draws = Draws(plan, self.shape, self.device, dtype, noise)
-        self.native = native.picked(backend, self.device.type, plan.registers)
+        self.native = native.picked(backend, self.device.type, plan.registers, row_draws(plan))
         self._plain = False  # a native run with the kernel's own noise: nothing to prepare
         self._unit_noise: bool | None = None
         self._row, self._last, self._version = plan.nfe + 1, plan.nfe, 0
@@ -198,7 +201,7 @@ class Runner:
     ) -> Tensor:
         """The same for guidance, explicit noise, strided outputs, gradients and errors."""
         if not 1 <= self._row <= self.plan.nfe:
-            self._report(3, None)
+            self._report(NO_SUCH_ROW, None)
         if self._shares_input and self._reference is None:
             unchanged(self._state, self._version)
         at = self.shape, self.device, self.io_dtype, self.memory_format
@@ -217,11 +220,11 @@ class Runner:
         noise, scale = self._noise_row(self._row, variance)
         draws = address(noise), address(scale)
         status = self._advance(self._row, F.data_ptr(), address(F_uncond), *draws)
-        if status == 2:  # an output that overlaps the registers in part
+        if status == OVERLAP:
             F, F_uncond = F.clone(), None if F_uncond is None else F_uncond.clone()
             status = self._advance(self._row, F.data_ptr(), address(F_uncond), *draws)
         if status:
-            self._report(status, self._combined(F, F_uncond))
+            self._report(status, self.combined(F, F_uncond, self._row))
         self._row += 1
         return self._input if self._row <= self.plan.nfe else self.result
 
@@ -232,11 +235,11 @@ class Runner:
         """
         return advance_rows(self, F, rows, F_uncond)
 
-    def _combined(self, F: Tensor, F_uncond: Tensor | None) -> Tensor:
-        """Return what the row computes with: guided, in the registers' dtype."""
+    def combined(self, F: Tensor, F_uncond: Tensor | None, row: int) -> Tensor:
+        """Return what a row computes with: guided, in the registers' dtype."""
         if F_uncond is None or self.guidance is None:
             return F.to(self.dtype)
-        return guided(F, F_uncond, self.guidance[self._row - 1], self.dtype)
+        return guided(F, F_uncond, self.guidance[row - 1], self.dtype)
 
     def check(self) -> None:
         """Raise where the run met a value that is not finite; on a CUDA device wait for it.
@@ -295,9 +298,9 @@ class Runner:
     ) -> Tensor:
         assert self._reference is not None
         if F is not None:
-            F = self._combined(F, F_uncond).contiguous()
+            F = self.combined(F, F_uncond, self._row).contiguous()
             if not all_finite(F):
-                self._report(1, F)
+                self._report(NOT_FINITE, F)
         following = self._reference.advance(self._row, F, *self._noise_row(self._row, variance))
         self._row += 1
         if self._row > self.plan.nfe:
@@ -314,7 +317,7 @@ class Runner:
         return self._draws.unit(streams), self._draws.scale(streams, variance)
 
     def _report(self, status: int, F: Tensor | None) -> None:
-        if status == 1 and F is not None:
+        if status == NOT_FINITE and F is not None:
             raise not_finite(self.plan.sigma, self._row - 1, first_bad(F), self.seeds)
         if status:
             raise refusal(status, self._row, self.plan.nfe)

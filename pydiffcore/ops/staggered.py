@@ -23,8 +23,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pydiffcore.ops.checks import address, all_finite, not_finite, operand, unchanged
-from pydiffcore.ops.reference import guided
+from pydiffcore.ops.checks import (
+    NOT_FINITE,
+    OVERLAP,
+    address,
+    all_finite,
+    not_finite,
+    operand,
+    unchanged,
+)
 
 if TYPE_CHECKING:
     from pydiffcore.ops.runner import Runner
@@ -114,19 +121,21 @@ def advance_rows(runner: Runner, F: Tensor, rows: Any, F_uncond: Tensor | None) 
 def _native(runner: Runner, F: Tensor, rows: Array, F_uncond: Tensor | None) -> None:
     assert runner._program is not None
     status = runner._program.advance_rows(rows, F.data_ptr(), address(F_uncond))
-    if status == 2:  # an output that overlaps the registers in part
+    if status == OVERLAP:
         F, F_uncond = F.clone(), None if F_uncond is None else F_uncond.clone()
         status = runner._program.advance_rows(rows, F.data_ptr(), address(F_uncond))
-    if status == 1:
-        raise _not_finite(runner, F if F_uncond is None else F + F_uncond, rows)
+    if status == NOT_FINITE:
+        for row in np.unique(rows[rows > 0]).tolist():
+            _check(runner, runner.combined(F, F_uncond, row), rows, row)
     runner._report(status, None)
 
 
-def _not_finite(runner: Runner, F: Tensor, rows: Array) -> FloatingPointError:
-    """Name the first part that ran and whose output is not finite."""
-    finite = torch.isfinite(F.detach()).reshape(*rows.shape, -1).all(dim=2).cpu().numpy()
-    b, t = (int(i) for i in np.argwhere(~finite & (rows > 0))[0])
-    return not_finite(runner.plan.sigma, int(rows[b, t]) - 1, b, runner.seeds)
+def _check(runner: Runner, combined: Tensor, rows: Array, row: int) -> None:
+    """Raise where a part that took this row has an output that is not finite."""
+    finite = torch.isfinite(combined.detach()).reshape(*rows.shape, -1).all(dim=2).cpu().numpy()
+    bad = np.argwhere(~finite & (rows == row))
+    if len(bad):
+        raise not_finite(runner.plan.sigma, row - 1, int(bad[0][0]), runner.seeds)
 
 
 def _spread(values: NDArray[Any], x: Tensor) -> Tensor:
@@ -149,12 +158,10 @@ def _reference(
         scale = _spread(c_in[parts.next - 1], before[0]).to(runner.dtype)
         parts.input = (scale * before[0]).to(runner.io_dtype)
     for row in np.unique(rows[rows > 0]).tolist():
-        own, combined = _spread(rows == row, F), F.to(runner.dtype)
-        if F_uncond is not None and runner.guidance is not None:
-            combined = guided(F, F_uncond, runner.guidance[row - 1], runner.dtype)
-        combined = torch.where(own, combined, 0.0)
+        own = _spread(rows == row, F)
+        combined = torch.where(own, runner.combined(F, F_uncond, row), 0.0)
         if not all_finite(combined):
-            raise _not_finite(runner, combined, rows)
+            _check(runner, combined, rows, row)
         program.registers = before
         following = program.advance(row, combined, None).to(runner.io_dtype)
         ran = program.registers  # as many as the row writes: the others stay, or are new

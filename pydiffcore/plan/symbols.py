@@ -52,6 +52,7 @@ class Tape:
     sigmas: list[float] = field(default_factory=list)
     intervals: list[tuple[float, float]] = field(default_factory=list)
     spreads: list[float] = field(default_factory=list)
+    scaled: dict[int, int] = field(default_factory=dict)  # draws by learned variances: node, node
 
     def push(
         self, kind: str, a: int, coef_a: float = 1.0, b: int = -1, coef_b: float = 0.0
@@ -86,8 +87,25 @@ class Tape:
             )
         if not 0 < low <= high < math.inf:
             raise ValueError(f"a learned variance lies between {low} and {high}: expected 0 < low")
+        if z.index in self.scaled:
+            raise TraceError("a learned variance scales the same draw twice: draw another")
         self.spreads[node.a] = math.log(high / low)
-        return low * z
+        scaled = low * z
+        self.scaled[z.index] = scaled.index
+        return scaled
+
+    def check_scaled(self) -> None:
+        """Refuse a draw that a learned variance scales and that is used without it as well."""
+        for at, node in enumerate(self.nodes):
+            if node.kind in ("+", "/"):
+                for operand in (node.a, node.b):
+                    if self.scaled.get(operand, at) != at:
+                        raise TraceError(
+                            "a draw that a learned variance scales is used without it as well: "
+                            "draw another"
+                        )
+        if any(query in self.scaled for query in self.queries):
+            raise TraceError("a draw that a learned variance scales is a query: draw another")
 
 
 def _scalar(value: object) -> float | None:

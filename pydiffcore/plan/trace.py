@@ -117,6 +117,7 @@ def _run(
         raise TraceError(f"the sampler returned {type(result).__name__}, expected its state")
     if not tape.queries:
         raise ValueError(f"the sampler never called the denoiser on {levels.name}")
+    tape.check_scaled()
     return tape, result.index
 
 

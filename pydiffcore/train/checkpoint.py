@@ -72,7 +72,10 @@ def save(path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any
     text.parent.mkdir(parents=True, exist_ok=True)
     if text.exists() and binary.exists() and _belongs(binary, text):
         previous.unlink(missing_ok=True)
-        os.link(binary, previous)
+        try:
+            os.link(binary, previous)
+        except OSError:  # a file system without hard links
+            write_atomically(previous, binary.read_bytes())
     write_atomically(binary, content)
     write_atomically(text, described.encode())
     previous.unlink(missing_ok=True)

@@ -65,6 +65,8 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Return whether any rank says so, the same on each."""
+        if self.count == 1:
+            return flag
         return bool(self.mean(torch.tensor(float(flag), device=self.device)) > 0)
 
     def wait(self) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -198,9 +200,18 @@ def _steps(
 
 
 def _write(folder: Path, trainer: Trainer, line: dict[str, Any]) -> None:
-    if trainer.ranks.first:
-        with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    """Append a line to the log, whole or not at all."""
+    if not trainer.ranks.first:
+        return
+    with open(folder / "log.jsonl", "ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            content = json.dumps(line).encode() + b"\n"
+            if file.write(content) != len(content):
+                raise OSError(errno.ENOSPC, "a line was written in part", str(file.name))
+        except OSError:
+            file.truncate(before)
+            raise
 
 
 def _save(trainer: Trainer, folder: Path, echo: Callable[[str], None]) -> bool:
@@ -215,8 +226,15 @@ def _save(trainer: Trainer, folder: Path, echo: Callable[[str], None]) -> bool:
 
 
 def _cut(log: Path, step: int) -> None:
-    """Drop the lines of steps that will be done again."""
+    """Drop the lines of steps that will be done again, and what a crash left of a line."""
     if log.exists():
-        lines = log.read_text("utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        write_atomically(log, "".join(kept).encode())
+        lines = log.read_bytes().splitlines(keepends=True)
+        write_atomically(log, b"".join(line for line in lines if _step(line) <= step))
+
+
+def _step(line: bytes) -> float:
+    """Return the step of a line of the log; infinity where it is none."""
+    try:
+        return float(json.loads(line)["step"]) if line.endswith(b"\n") else math.inf
+    except (ValueError, KeyError, TypeError):
+        return math.inf

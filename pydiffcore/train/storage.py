@@ -40,16 +40,17 @@ def save(folder: Path, trainer: Trainer, keep: int) -> Path:
     held = whole(tensors(trainer), trainer.ranks)
     if not trainer.ranks.first:
         return path
-    checkpoint.save(path, held, described(trainer))
-    for name, kind in trainer.config.kinds.items():
+    for name, kind in trainer.config.kinds.items():  # first: no step is resumed without its own
         if isinstance(kind, Power):
             place = folder / "snapshots" / f"step-{trainer.step:08d}-{name}"
             about = {"width": kind.width, "step": trainer.step - trainer.skipped}
             checkpoint.save(place, under(f"average.{name}/", held), about)
-    for step, old in steps_of(folder)[keep:]:
-        if step != trainer.step:
-            for ending in checkpoint.ENDINGS:
-                old.with_name(old.name + ending).unlink(missing_ok=True)
+    checkpoint.save(path, held, described(trainer))
+    # Those of later steps were damaged, or this training would have gone on from there.
+    older = [old for step, old in steps_of(folder) if step <= trainer.step]
+    for old in older[keep:]:
+        for ending in checkpoint.ENDINGS:
+            old.with_name(old.name + ending).unlink(missing_ok=True)
     return path
 
 

@@ -178,11 +178,14 @@ class Trainer:
         parts, size = self.config.optimiser.accumulate, len(batch.images)
         cuts = [size * k // parts for k in range(parts + 1)]
         seen: list[tuple[NDArray[np.float64], Tensor]] = []
+        noted: list[Tensor] = []
         for k, (low, high) in enumerate(pairwise(cuts)):
             with reducing(self._model, last=k == parts - 1):
-                sigma, terms = self._terms(batch, low, high)
+                sigma, terms, drawn = self._terms(batch, low, high)
                 self._descend(terms, size)
             seen.append((sigma, terms.detach()))
+            noted += drawn
+        self._remember(noted)  # after the last part: all of a batch are drawn alike
         sigma, terms = seen[0]
         if parts > 1:
             sigma, terms = np.concatenate([s for s, _ in seen]), torch.cat([t for _, t in seen])
@@ -204,8 +207,14 @@ class Trainer:
         else:
             torch.autograd.backward(terms, torch.full_like(terms, 1 / size))
 
-    def _terms(self, batch: Batch, low: int, high: int) -> tuple[NDArray[np.float64], Tensor]:
-        """Return levels and losses of a part of this rank's samples."""
+    def _terms(
+        self, batch: Batch, low: int, high: int
+    ) -> tuple[NDArray[np.float64], Tensor, list[Tensor]]:
+        """Return levels and losses of a part of this rank's samples.
+
+        Where a resampler drew the levels, its entries and their own losses come with them,
+        float64 [b, 2].
+        """
         config, numbers = self.config, batch.numbers[low:high]
         start = batch.position - config.optimiser.batch
         seeds, levels = self._ahead.of(numbers, start)
@@ -224,10 +233,11 @@ class Trainer:
             known = levels is not None and self.cell.loss == "denoising"
             each = None if draw is not None or self.scaler.is_enabled() else 1 / len(batch.images)
             terms = self._loss(images, levels if known else sigma, seeds, condition, each)
-        if draw is not None:
-            self._remember(draw.index, terms)
-            terms = terms * torch.from_numpy(draw.importance).to(terms)
-        return sigma, terms.float()
+        if draw is None:
+            return sigma, terms.float(), []
+        losses = terms.detach().double()
+        noted = torch.stack([torch.from_numpy(draw.index).to(losses), losses], dim=1)
+        return sigma, (terms * torch.from_numpy(draw.importance).to(terms)).float(), [noted]
 
     def _inputs(
         self, batch: Batch, low: int, high: int, seeds: Keys
@@ -266,11 +276,8 @@ class Trainer:
         about = (self._model, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
         return TERMS[cell.loss](*about, **given)
 
-    def _remember(self, index: NDArray[np.int64], terms: Tensor) -> None:
-        """Tell the resampler of the losses of all ranks, in the order of the ranks."""
-        assert self.resampler is not None
-        device = self.ranks.device
-        pair = torch.stack([torch.from_numpy(index).double().to(device), terms.detach().double()])
-        for each in self.ranks.gathered(pair.T.contiguous()).split(len(index)):
-            places, losses = each.cpu().numpy().T
+    def _remember(self, noted: list[Tensor]) -> None:
+        """Tell the resampler of the losses of all ranks, in the order of the samples."""
+        if self.resampler is not None:
+            places, losses = self.ranks.gathered(torch.cat(noted)).cpu().numpy().T
             self.resampler.update(places.astype(np.int64), losses)

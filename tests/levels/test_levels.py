@@ -279,3 +279,11 @@ def test_zero_terminal_signal_starts_from_a_level_that_stands_for_infinity():
     made = levels.trailing(2, process.discrete([0.1, 0.5, 1.0]))
     assert made.sigma[0] == 1e12
     assert made.alpha[0] == pytest.approx(0.0, abs=1e-11)
+
+
+def test_levels_that_may_rise_and_do_not_are_ordinary_ones():
+    falling = levels.explicit([80.0, 10.0, 1.0, 0.0], rising=True)
+    assert not falling.rising
+    assert falling == levels.explicit([80.0, 10.0, 1.0, 0.0])
+    assert list(falling.steps()) == [(80.0, 10.0), (10.0, 1.0), (1.0, 0.0)]
+    assert levels.explicit([1.0, 3.0], rising=True).rising

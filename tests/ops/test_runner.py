@@ -308,3 +308,33 @@ def test_scaled_start_has_the_stated_deviation():
     plan = pydiffcore.trace(samplers.euler, levels.uniform_t(5, vp), prediction.eps(vp), scaling=vp)
     x = Runner(plan, (4096,), range(8)).start()
     assert float(x.std()) == pytest.approx(plan.init_scale * plan.c_in[0] / plan.scale[0], rel=0.02)
+
+
+def noisy(draws):
+    """A sampler with so many draws in each step."""
+
+    def sampler(x, denoise, levels, noise):
+        for sigma, sigma_next in levels.steps():
+            D = denoise(x, sigma)
+            x = D + sigma_next / sigma * (x - D)
+            for i in range(draws):
+                x = x + (0.1 + 0.01 * i) * sigma_next * noise()
+        return x
+
+    return pydiffcore.trace(sampler, levels.karras(3))
+
+
+@pytest.mark.parametrize("draws", [7, 8, 9])
+def test_many_draws_a_row_run_natively_or_by_torch(draws):
+    """The kernels take 8; the draw of the initial state is in row 0, which has none of these."""
+    plan = noisy(draws)
+    runner = Runner(plan, (5,), [1, 2])
+    assert runner.native == (draws <= 8)
+    expected = Runner(plan, (5,), [1, 2], backend="reference")
+    x, y = runner.start(), expected.start()
+    for _ in range(plan.nfe):
+        x, y = runner.advance(0.5 * x), expected.advance(0.5 * y)
+    torch.testing.assert_close(x, y, rtol=1e-5, atol=1e-5)
+    if draws > 8:
+        with pytest.raises(RuntimeError, match=f"a row has {draws} draws"):
+            Runner(plan, (5,), [1, 2], backend="native")

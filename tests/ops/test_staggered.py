@@ -168,6 +168,26 @@ def test_the_first_part_that_is_not_finite_is_named():
             runner.advance_rows(F, [[-1, 1], [-1, 2]])
 
 
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_guidance_that_overflows_is_named(backend):
+    """Both outputs are finite, and their sum; what guidance makes of them is not."""
+    weights = np.full(PLAN.nfe, 1e10)
+    runner = Runner(PLAN, (2, 3), [8, 9], guidance=weights, backend=backend)
+    F = network(runner.start()).clone()
+    F[1] = 1e30
+    with pytest.raises(FloatingPointError, match=r"call 0 .* sample 1 of 2 \(seed 9\)"):
+        runner.advance_rows(F, [1, 1], torch.zeros_like(F))
+
+
+def test_halves_whose_sum_alone_overflows_name_the_part_that_is_not_finite():
+    weights = np.ones(PLAN.nfe)
+    runner = Runner(PLAN, (2, 3), [8, 9], guidance=weights, io_dtype=torch.float16)
+    F = network(runner.start()).clone()
+    F[0], F[1] = 6e4, torch.nan
+    with pytest.raises(FloatingPointError, match="sample 1 of 2"):
+        runner.advance_rows(F, [1, 1], F.clone())
+
+
 @pytest.mark.parametrize(
     ("rows", "error", "words"),
     [

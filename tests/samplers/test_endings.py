@@ -97,6 +97,16 @@ def test_ending_with_a_given_method_and_options():
         samplers.ending(samplers.heun, steps=0)
 
 
+def test_ending_of_levels_that_rise_before_they_fall():
+    given = levels.explicit([80.0, 10.0, 1.0, 5.0, 1.0, 0.3, 0.0], rising=True)
+    plan = pydiffcore.trace(samplers.ending(samplers.restart, steps=2), given)
+    whole = pydiffcore.trace(samplers.restart, given)
+    euler = pydiffcore.trace(samplers.euler, levels.explicit([1.0, 0.3, 0.0]))
+    assert plan.draws == whole.draws == 1
+    assert np.array_equal(plan.sigma[-2:], euler.sigma)
+    assert np.allclose(plan.A[-2:, 0, 0], euler.A[-2:, 0, 0], rtol=1e-14)
+
+
 def test_denoise_to_zero_is_a_final_zero_where_the_last_step_is_euler_s():
     above = levels.karras(8, final_zero=False)
     below = levels.explicit([*above.sigma, 0.0])

@@ -193,6 +193,22 @@ def test_what_is_refused():
         pydiffcore.trace(early, levels.karras(3))
 
 
+@pytest.mark.parametrize("use", ["again", "before", "spread"])
+def test_a_draw_with_a_learned_variance_is_used_once(use):
+    """The runner scales the draw wherever it stands, so that another use of it would be wrong."""
+
+    def twice(x, denoise, levels, noise):
+        D = denoise(x, float(levels.sigma[0]))
+        z = noise()
+        before = D + 0.5 * z if use == "before" else D
+        scaled = denoise.spread(z, 0.1, 0.2)
+        other = {"again": z, "before": before, "spread": denoise.spread}[use]
+        return before + scaled + (other(z, 0.1, 0.2) if use == "spread" else other)
+
+    with pytest.raises(pydiffcore.TraceError, match="draw another"):
+        pydiffcore.trace(twice, levels.karras(1))
+
+
 def early(x, denoise, levels, noise):
     z = noise()
     D = denoise(x, float(levels.sigma[0]))

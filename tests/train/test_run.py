@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole trainings: interrupted and taken up, on several ranks, with faults."""
 
+import io
 import json
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -156,6 +158,71 @@ def test_the_log_has_each_step_once_after_a_crash(digits, tmp_path):
     assert [json.loads(line)["step"] for line in lines] == [2, 4, 6, 8]
 
 
+def test_a_line_of_the_log_that_a_full_disk_cut_does_not_stop_the_next_run(digits, tmp_path):
+    config = tiny(**{"run.save_every": 4})
+    runs.run(config, digits, tmp_path)
+    for path in (tmp_path / "checkpoints").glob("step-00000008*"):
+        path.unlink()
+    log = tmp_path / "log.jsonl"
+    first, *rest = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(first[:20] + first + b"".join(rest[1:]) + b'{"step": 9, "ima')
+    assert runs.run(config, digits, tmp_path).finished
+    assert [json.loads(line)["step"] for line in log.read_text().splitlines()] == [6, 8]
+
+
+def test_a_line_is_in_the_log_whole_or_not_at_all(digits, tmp_path, monkeypatch):
+    """The disk takes ten bytes of the second line."""
+    real, written, said = open, [], []
+
+    class Small(io.FileIO):
+        def write(self, content):
+            written.append(content)
+            return super().write(content[:10] if len(written) == 2 else content)
+
+    def opened(path, mode="r", **options):
+        return Small(path, mode) if mode == "ab" else real(path, mode, **options)
+
+    monkeypatch.setattr(runs, "open", opened, raising=False)
+    assert runs.run(tiny(), digits, tmp_path, echo=said.append).finished
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert steps == [2, 6, 8]
+    assert len(said) == 1
+    assert "step 4 is not in the log" in said[0]
+
+
+def test_a_checkpoint_has_its_snapshots(digits, tmp_path, monkeypatch):
+    """Whoever is killed while he saves has no checkpoint without the snapshot of its step."""
+    saved, real = [], storage.checkpoint.save
+
+    def killed(path, *rest):
+        saved.append(path)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+        real(path, *rest)
+
+    monkeypatch.setattr(storage.checkpoint, "save", killed)
+    config = tiny(averages='{a={kind="power"}}')
+    trainer = Trainer(config, digits.shape, digits.classes)
+    with pytest.raises(KeyboardInterrupt):
+        storage.save(tmp_path, trainer, keep=2)
+    assert storage.steps_of(tmp_path) == []
+    assert (tmp_path / "snapshots" / "step-00000000-a.json").exists()
+
+
+def test_damaged_checkpoints_of_later_steps_cost_no_whole_one(digits, tmp_path):
+    trainer = Trainer(tiny(), digits.shape, digits.classes)
+    for step in (2, 4, 6):
+        trainer.step = step
+        storage.save(tmp_path, trainer, keep=3)
+    broken = tmp_path / "checkpoints" / "step-00000006.safetensors"
+    broken.write_bytes(broken.read_bytes()[:-1])
+    step, faults = storage.resumed(tmp_path, trainer)
+    assert (step, len(faults)) == (4, 1)
+    trainer.step = 5
+    storage.save(tmp_path, trainer, keep=2)
+    assert [step for step, _ in storage.steps_of(tmp_path)] == [6, 5, 4]
+
+
 def test_more_images_than_a_checkpoint_knew_are_refused(digits, tmp_path):
     runs.run(tiny(), digits, tmp_path)
     more = open_source(digits.read(range(700))[0].numpy())
@@ -234,3 +301,20 @@ def test_a_rank_that_dies_ends_all_and_the_same_command_goes_on(tmp_path):
     assert worker.returncode == 0, said
     assert "going on after step 2" in said
     assert storage.steps_of(tmp_path)[0][0] == 8
+
+
+def test_parts_of_a_batch_draw_by_what_was_known_before_it(digits):
+    """With a resampler the levels of a step are those of the whole batch, however it is cut."""
+    states = []
+    for parts in (1, 3):
+        config = tiny("iddpm", importance="true", **{"optimiser.accumulate": str(parts)})
+        trainer = Trainer(config, digits.shape, digits.classes)
+        resampler = trainer.resampler
+        resampler._losses[:] = np.linspace(0.1, 3.0, len(resampler.levels))[:, None]
+        resampler._seen[:] = 10
+        with Loader(digits, batch=12, workers=0) as loader:
+            for _ in range(3):
+                trainer.advance(next(loader))
+        states.append(resampler.state_dict())
+    assert torch.equal(states[0]["seen"], states[1]["seen"])
+    torch.testing.assert_close(states[0]["losses"], states[1]["losses"], rtol=1e-4, atol=1e-6)

@@ -57,6 +57,28 @@ class Pair(tuple[Any, ...]):
     def __hash__(self) -> int:
         return hash(tuple(self))
 
+    def __contains__(self, value: object) -> bool:
+        return value in tuple(self)
+
+    def __add__(self, other: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(self) + tuple(other)
+
+    def __radd__(self, other: tuple[Any, ...]) -> tuple[Any, ...]:
+        return other + tuple(self)
+
+    def __mul__(self, times: Any) -> tuple[Any, ...]:
+        return tuple(self) * times
+
+    __rmul__ = __mul__
+
+    def index(self, *arguments: Any) -> int:
+        """Return the place of a value."""
+        return tuple(self).index(*arguments)
+
+    def count(self, value: Any) -> int:
+        """Return how often a value occurs."""
+        return tuple(self).count(value)
+
     def __reduce__(self) -> Any:
         return tuple, (list(self),)
 

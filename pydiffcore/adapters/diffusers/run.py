@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pydiffcore.adapters.diffusers.recipe import Recipe, plan_of
 from pydiffcore.ops import native
-from pydiffcore.ops.checks import address
+from pydiffcore.ops.checks import OVERLAP, address
 from pydiffcore.ops.program import Program, bind
 from pydiffcore.ops.rows import Rows, fold
 from pydiffcore.plan import Plan
@@ -126,7 +126,7 @@ class Run:
         F, z = F.contiguous(), z if z is None else z.contiguous()
         assert self.program is not None
         noise = address(z)
-        if self.program.advance(row, F.data_ptr(), 0, noise) == 2:  # F lies in the registers
+        if self.program.advance(row, F.data_ptr(), 0, noise) == OVERLAP:
             self.program.advance(row, F.clone().data_ptr(), 0, noise)
         return self.state[0]
 
