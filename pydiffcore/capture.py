@@ -15,12 +15,12 @@ from torch import Tensor
 
 from pydiffcore.condition import kind
 from pydiffcore.denoiser import Denoiser
+from pydiffcore.given import Model, matching
 from pydiffcore.loop import Loop
 from pydiffcore.ops.formats import channels_of
 from pydiffcore.ops.noise import checked_seeds
 from pydiffcore.ops.renewable import layout
 from pydiffcore.plan import Plan
-from pydiffcore.sample import Model, matching
 
 __all__ = ["Captured", "capture"]
 

@@ -12,18 +12,14 @@ import torch
 from torch import Tensor
 
 from pydiffcore.denoiser import Denoiser
+from pydiffcore.given import Model, Noise, given, matching
 from pydiffcore.guidance import Guidance
 from pydiffcore.ops.lent import lend, take_back
-from pydiffcore.ops.noise import checked_seeds
 from pydiffcore.ops.reference import guided
 from pydiffcore.ops.runner import Runner
 from pydiffcore.plan import Plan
-from pydiffcore.prediction import denoised
 
 __all__ = ["Step", "sample", "trajectory"]
-
-Model = Denoiser | Callable[..., Tensor]
-Noise = Tensor | torch.Generator | Callable[[float, float], Tensor] | None
 
 
 class Step(NamedTuple):
@@ -69,11 +65,11 @@ def trajectory(
     denoiser: Model,
     plan: Plan,
     *,
-    shape: Sequence[int],
-    seeds: Any,
+    shape: Sequence[int] | None = None,
+    seeds: Any = None,
     x: Tensor | None = None,
     noise: Noise = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     io_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     backend: str = "auto",
@@ -86,16 +82,18 @@ def trajectory(
     edited in place, which :class:`Step` says more of.  Arguments as for :func:`sample`; all
     samples form one batch.
     """
+    model = matching(denoiser, plan)
+    had = given(plan, shape, seeds, x, noise, dtype)
     yield from _run(
-        matching(denoiser, plan),
+        model,
         plan,
-        x,
+        had.x,
         grad,
         lasting=True,
-        shape=shape,
-        seeds=seeds,
-        noise=noise,
-        dtype=dtype,
+        shape=had.shape,
+        seeds=had.seeds,
+        noise=had.noise,
+        dtype=had.dtype,
         io_dtype=io_dtype,
         device=device,
         backend=backend,
@@ -107,9 +105,8 @@ def _run(
     model: Denoiser, plan: Plan, x: Tensor | None, grad: bool, lasting: bool, **options: Any
 ) -> Iterator[Step]:
     """Run one batch; ``options`` are the runner's, ``lasting`` is that of :func:`calls`."""
-    seeds = options["seeds"] = checked_seeds(options["seeds"])
-    guidance = model.guidance
-    weights = None if guidance is None else guidance.weights(plan.sigma, len(seeds))
+    guidance, samples = model.guidance, len(options["seeds"])
+    weights = None if guidance is None else guidance.weights(plan.sigma, samples)
     runner = Runner(plan, guidance=weights, **options)
     with torch.set_grad_enabled(grad):
         state = runner.start(x)
@@ -197,12 +194,12 @@ def sample(
     denoiser: Model,
     plan: Plan,
     *,
-    shape: Sequence[int],
-    seeds: Any,
+    shape: Sequence[int] | None = None,
+    seeds: Any = None,
     batch: int | None = None,
     x: Tensor | None = None,
     noise: Noise = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
     io_dtype: torch.dtype | None = None,
     device: torch.device | str = "cpu",
     backend: str = "auto",
@@ -218,15 +215,18 @@ def sample(
         denoiser: a :class:`Denoiser`, or a function ``D(x, sigma)`` with x [B, *shape] in the EDM
             frame and sigma [B].
         plan: a traced sampler whose prediction is the denoiser's.
-        shape: shape of one sample.
-        seeds: N integers in [0, 2^64).
+        shape: shape of one sample; that of x or of the noise where None.
+        seeds: N integers in [0, 2^64); may be left out where x is given and no noise is drawn
+            from them.
         batch: samples per network call, all N where None.
-        x: initial states [N, *shape], noise included, of deviation ``plan.init_scale``; drawn
-            from the seeds where None.
-        noise: None for noise from the seeds; unit normals [plan.draws, N, *shape], one tensor per
-            stream; a ``torch.Generator``, whose numbers depend on the batch; or a function
-            ``noise(sigma, sigma_next)`` that returns unit normals for the batch at hand.
-        dtype: of the state between calls, float32 or float64.
+        x: initial states [N, *shape], noise included, of deviation ``plan.init_scale``, as a
+            tensor or array; drawn from the seeds where None.
+        noise: None for noise from the seeds; unit normals [plan.draws, N, *shape] as a tensor,
+            an array, or a list of one for each draw; a ``torch.Generator``, whose numbers depend
+            on the batch; or a function ``noise(sigma, sigma_next)`` that returns unit normals for
+            the batch at hand.
+        dtype: of the state between calls, float32 or float64; where None float64 if x or the
+            noise is in float64, else float32.
         io_dtype: of the network's input and output, ``dtype`` where None.
         device: of state and network.
         backend: "auto", "native" or "reference".
@@ -236,13 +236,15 @@ def sample(
             network in that format: the rows write and read it so, and nothing is copied.
 
     Raises:
-        ValueError: the plan's prediction is not the denoiser's, or an argument does not fit.
+        ValueError: the plan's prediction is not the denoiser's, or an argument is missing or does
+            not fit.
         FloatingPointError: the network returned a value that is not finite.
     """
-    seeds = checked_seeds(seeds)
-    samples = len(seeds)
-    _check_samples(samples, batch, x, noise)
     model = matching(denoiser, plan)
+    shape, seeds, x, noise, dtype = given(plan, shape, seeds, x, noise, dtype)
+    samples = len(seeds)
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch is {batch}, expected at least 1")
     size = samples if batch is None else batch
     model.check(samples, size)
     starts = range(0, samples, size)
@@ -270,36 +272,6 @@ def sample(
         results.append(step.x if step.x.requires_grad else step.x.clone())  # frees the rest
     close()
     return torch.cat(results) if len(results) > 1 else results[0]
-
-
-def _check_samples(samples: int, batch: int | None, x: Tensor | None, noise: Noise) -> None:
-    if samples == 0:
-        raise ValueError("seeds is empty, expected one seed per sample")
-    if batch is not None and batch < 1:
-        raise ValueError(f"batch is {batch}, expected at least 1")
-    for name, given, axis in (("x", x, 0), ("noise", noise, 1)):
-        if isinstance(given, Tensor) and (given.ndim <= axis or given.shape[axis] != samples):
-            raise ValueError(
-                f"{name} has shape {tuple(given.shape)}, expected {samples} samples on axis {axis}"
-            )
-
-
-def matching(denoiser: Model, plan: Plan) -> Denoiser:
-    """Return the denoiser, made of a bare function if need be, if it is what the plan expects."""
-    if not isinstance(plan, Plan):
-        raise TypeError(f"plan is {type(plan).__name__}, expected a Plan: pydiffcore.trace(...)")
-    model = denoiser if isinstance(denoiser, Denoiser) else Denoiser(denoiser, denoised())
-    if model.prediction.name != plan.prediction:
-        raise ValueError(
-            f"plan was traced for the prediction {plan.prediction}, but the denoiser's is "
-            f"{model.prediction.name}: trace it with that, or use plan.bind(prediction)"
-        )
-    if plan.learned_variance and not model.learned_variance:
-        raise ValueError(
-            f"plan {plan.sampler} reads a learned variance, which this denoiser does not have: "
-            "Denoiser(..., learned_variance=True) for a network with twice the channels"
-        )
-    return model
 
 
 def _reporter(

@@ -15,7 +15,7 @@ LAYER = {
     "samplers": 1, "process": 1, "levels": 1, "prediction": 1, "exact": 1, "atomic": 1,
     "plan": 2,
     "ops": 3, "_core": 3,
-    "denoiser": 4, "guidance": 4, "condition": 4, "sample": 4, "loop": 4, "capture": 4,
+    "denoiser": 4, "guidance": 4, "condition": 4, "given": 4, "sample": 4, "loop": 4, "capture": 4,
     "direct": 4, "search": 4,
     "networks": 5, "data": 5,
     "train": 6, "evaluate": 6, "adapters": 6,

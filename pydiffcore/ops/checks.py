@@ -175,6 +175,16 @@ def operand(
     return value.contiguous(memory_format=memory_format)
 
 
+def outputs(F: Any, F_uncond: Any, guided: bool, *at: Any) -> tuple[Tensor, Tensor | None]:
+    """Return a network's outputs as :func:`operand` does; ``at`` are its last arguments."""
+    F = operand(F, "F, the network's output,", *at)
+    if F_uncond is not None:
+        F_uncond = operand(F_uncond, "F_uncond, its unconditional output,", *at)
+        if not guided:
+            raise ValueError("F_uncond was given, but the runner was made without guidance")
+    return F, F_uncond
+
+
 def noise_source(
     noise: Any,
     shape: tuple[int, ...],

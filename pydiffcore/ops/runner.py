@@ -33,6 +33,7 @@ from pydiffcore.ops.checks import (
     not_finite,
     not_started,
     operand,
+    outputs,
     refusal,
     sizes,
     unchanged,
@@ -205,11 +206,7 @@ class Runner:
         if self._shares_input and self._reference is None:
             unchanged(self._state, self._version)
         at = self.shape, self.device, self.io_dtype, self.memory_format
-        F = operand(F, "F, the network's output,", *at)
-        if F_uncond is not None:
-            F_uncond = operand(F_uncond, "F_uncond, its unconditional output,", *at)
-            if self.guidance is None:
-                raise ValueError("F_uncond was given, but the runner was made without guidance")
+        F, F_uncond = outputs(F, F_uncond, self.guidance is not None, *at)
         if variance is not None:
             variance = operand(variance, "variance, the network's v,", *at[:3])
         grad = any(y is not None and y.requires_grad for y in (F, F_uncond, variance))

@@ -29,7 +29,7 @@ from pydiffcore.ops.checks import (
     address,
     all_finite,
     not_finite,
-    operand,
+    outputs,
     unchanged,
 )
 
@@ -101,11 +101,7 @@ def advance_rows(runner: Runner, F: Tensor, rows: Any, F_uncond: Tensor | None) 
     if runner._shares_input and runner._reference is None:
         unchanged(runner._state, runner._version)
     at = runner.shape, runner.device, runner.io_dtype
-    F = operand(F, "F, the network's output,", *at)
-    if F_uncond is not None:
-        F_uncond = operand(F_uncond, "F_uncond, its unconditional output,", *at)
-        if runner.guidance is None:
-            raise ValueError("F_uncond was given, but the runner was made without guidance")
+    F, F_uncond = outputs(F, F_uncond, runner.guidance is not None, *at)
     grad = any(y is not None and y.requires_grad for y in (F, F_uncond))
     if runner._reference is None and (grad or not runner.native):
         runner._reference, parts.input = runner._make_reference(None), runner._input.clone()
