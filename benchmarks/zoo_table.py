@@ -31,7 +31,8 @@ Made by `python -m benchmarks.zoo_table`; a test keeps it current.
   with the exact marginals in the limit of small steps (`... zoo.zoo_laws`); "—": small steps lead
   to neither, by design.  `consistency` and `lcm` take D for a sample, which a consistency model's
   output is; `langevin` comes to a level's law by repeats; `alphafold3` misses the marginals.
-- *Calls* of the network and *draws* of noise: per step.
+- *Calls* of the network and *draws* of noise: per step that is added to the levels; `restart` draws
+  once for each time they rise.
 - *Registers*: tensors that are carried from call to call.
 - *Bytes*: what a float32 row moves per element of the state for a network that predicts D, that is
   registers read and written and the network's output; a network with a scaled input has 4 more.

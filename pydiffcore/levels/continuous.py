@@ -57,10 +57,10 @@ def karras(
 ) -> Levels:
     """Levels spaced evenly in sigma^(1/rho).
 
-    sigma_i = (sigma_max^(1/rho) + i / (n-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho.
+    sigma_i = (sigma_max^(1/rho) + r (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho.
 
     Args:
-        n: number of steps.
+        n: number of steps; r = i/(n − 1) runs over their levels, or i/n with final_zero=False.
         sigma_min, sigma_max: lowest level above 0 and highest level.
         rho: 1 is uniform; towards infinity the spacing becomes exponential().
         process: the process the levels belong to; edm() by default.
@@ -97,7 +97,7 @@ def exponential(
     process: Process | None = None,
     final_zero: bool = True,
 ) -> Levels:
-    """Levels spaced evenly in log sigma: sigma_i = sigma_max (sigma_min / sigma_max)^(i / (n-1)).
+    """Levels spaced evenly in log sigma: sigma_i = sigma_max (sigma_min / sigma_max)^r.
 
     Args and errors are those of karras() without rho.
 
@@ -120,10 +120,10 @@ def polyexponential(
 ) -> Levels:
     """Levels on a power of the ramp in log sigma.
 
-    sigma_i = sigma_min (sigma_max / sigma_min)^((1 - i / (n-1))^rho).
+    sigma_i = sigma_min (sigma_max / sigma_min)^((1 - r)^rho).
 
     Args:
-        n: number of steps.
+        n: number of steps; r = i/(n − 1) runs over their levels, or i/n with final_zero=False.
         sigma_min, sigma_max: lowest level above 0 and highest level.
         rho: 1 is exponential(); above 1 more levels lie near sigma_min.
         process: the process the levels belong to; edm() by default.
@@ -179,10 +179,10 @@ def ve(
 ) -> Levels:
     """Levels of the VE column of EDM's table 1, with its process ve_sqrt().
 
-    sigma_i^2 = sigma_max^2 (sigma_min^2 / sigma_max^2)^(i / (n-1)): exponential() in another range.
+    sigma_i^2 = sigma_max^2 (sigma_min^2 / sigma_max^2)^r: exponential() in another range.
 
     Args:
-        n: number of steps.
+        n: number of steps; r = i/(n − 1) runs over their levels, or i/n with final_zero=False.
         sigma_min, sigma_max: lowest level above 0 and highest level.
         final_zero: end at 0 (and count that step) or at sigma_min.
 
@@ -216,10 +216,10 @@ def uniform_t(
 ) -> Levels:
     """Levels of times spaced evenly, or evenly in t^(1/power).
 
-    sigma_i = level(t_i), t_i = (t_max^(1/p) + i / (n-1) (t_min^(1/p) - t_max^(1/p)))^p.
+    sigma_i = level(t_i), t_i = (t_max^(1/p) + r (t_min^(1/p) - t_max^(1/p)))^p.
 
     Args:
-        n: number of steps.
+        n: number of steps; r = i/(n − 1) runs over their levels, or i/n with final_zero=False.
         process: gives the level of a time.
         t_min, t_max: last time before the final 0, and first time; the process's own by default.
         power: p; 2 is the quadratic spacing of DPM-Solver and DEIS.

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,10 @@ class Levels:
 
     def __len__(self) -> int:
         return self.sigma.size - 1
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return sigma, so that ``np.asarray(levels)`` is the list of levels."""
+        return np.array(self.sigma, dtype) if copy or dtype is not None else self.sigma
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Levels):

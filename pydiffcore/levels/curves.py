@@ -25,11 +25,10 @@ def kl_optimal(
 ) -> Levels:
     """Levels spaced evenly in arctan(sigma), which bounds the KL divergence least on a Gaussian.
 
-    sigma_i = tan((1 - r) arctan(sigma_max) + r arctan(sigma_min)), r = i / (n-1), for data of unit
-    variance.
+    sigma_i = tan((1 - r) arctan(sigma_max) + r arctan(sigma_min)), for data of unit variance.
 
     Args:
-        n: number of steps.
+        n: number of steps; r = i/(n − 1) runs over their levels, or i/n with final_zero=False.
         sigma_min, sigma_max: lowest level above 0 and highest level.
         process: the process the levels belong to; edm() by default.
         final_zero: end at 0 (and count that step) or at sigma_min.
@@ -59,12 +58,13 @@ def laplace(
 ) -> Levels:
     """Levels at evenly spaced quantiles of a Laplace distribution of log sigma.
 
-    sigma_i = exp(mu - beta sign(1/2 - r) log(1 - 2 |1/2 - r| + 1e-5)), r = i / (n-1), clipped to
-    [sigma_min, sigma_max].  Levels that the clipping makes equal are one level: there may be fewer
-    than n steps.
+    sigma_i = exp(mu - beta sign(1/2 - r) log(1 - 2 |1/2 - r| + 1e-5)), clipped to
+    [sigma_min, sigma_max].  The paper's b is a scale of log SNR = -2 log sigma: beta = b/2, so that
+    b = 0.5 is beta = 0.25; the default is ComfyUI's.  Levels that the clipping makes equal are one
+    level: there may be fewer than n steps.
 
     Args:
-        n: number of steps.
+        n: number of steps; r = i/(n − 1) runs over their levels, or i/n with final_zero=False.
         sigma_min, sigma_max: the range to clip to; the rule itself spans 0.003 to 316.
         mu: mean of log sigma.
         beta: scale of the distribution, positive.
@@ -100,12 +100,12 @@ def beta_sigmas(
 ) -> Levels:
     """Levels at quantiles of a Beta distribution over sigma: diffusers' use_beta_sigmas.
 
-    sigma_i = sigma_min + q(1 - i / (n-1)) (sigma_max - sigma_min), q the quantile of
+    sigma_i = sigma_min + q(1 - r) (sigma_max - sigma_min), q the quantile of
     Beta(alpha, beta).  On sigma itself most of the levels are far above the data; the paper's
     schedule is beta_timesteps().
 
     Args:
-        n: number of steps.
+        n: number of steps; r = i/(n − 1) runs over their levels, or i/n with final_zero=False.
         sigma_min, sigma_max: lowest level above 0 and highest level.
         alpha, beta: parameters of the distribution, in (0, 1000].
         process: the process the levels belong to; edm() by default.

@@ -99,7 +99,7 @@ def _stretched(sigma: FloatArray, terminal: float) -> FloatArray:
     if not 0.0 < terminal < 1.0:
         raise ValueError(f"terminal must lie strictly between 0 and 1, got {terminal!r}")
     left = (1.0 - terminal) * (1.0 + sigma[-1]) / (1.0 + sigma)
-    return np.minimum((1.0 - left) / left, UNBOUNDED)
+    return np.where(sigma < UNBOUNDED, (1.0 - left) / left, UNBOUNDED)
 
 
 def linear_quadratic(n: int, threshold: float = 0.025, linear_steps: int | None = None) -> Levels:

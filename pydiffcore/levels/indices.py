@@ -104,8 +104,8 @@ def ddim_uniform(n: int, process: Process, final_zero: bool = True) -> Levels:
 def quadratic(n: int, process: Process, share: float = 0.8, final_zero: bool = True) -> Levels:
     """Levels of indices spaced evenly in their root: t_i = floor((i / (n-1) sqrt(share N))^2).
 
-    i counts from the clean end.  Indices that the rounding makes equal are one level: there may be
-    fewer than n steps.
+    i counts from the clean end; a single step begins at the top of the range.  Indices that the
+    rounding makes equal are one level: there may be fewer than n steps.
 
     Args:
         n: number of steps, at most N.

@@ -23,6 +23,7 @@ def restart(base: Levels, segments: Sequence[Segment], rho: float = 7.0) -> Leve
     Args:
         base: falling levels.
         segments: (K, t_min, t_max, n) of each: repetitions, its ends as σ, and steps of a descent.
+            The paper's N counts a descent's levels, so that n = N − 1.
         rho: spacing of the descents; see karras().
 
     Raises:

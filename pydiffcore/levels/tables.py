@@ -22,11 +22,12 @@ def iddpm(
 ) -> Levels:
     """Levels of the iDDPM column of EDM's table 1: evenly indexed entries of its table u_j.
 
-    sigma_i = v_k, k = floor(i (m-1) / (n-1) + 1/2), where v_0 > ... > v_{m-1} are the entries of
+    sigma_i = v_k, k = floor(r (m-1) + 1/2), where v_0 > ... > v_{m-1} are the entries of
     u_j within [sigma_min, sigma_max].  The default range of the default table starts at j0 = 8.
 
     Args:
-        n: number of steps, at most the number of entries in the range.
+        n: number of steps, at most the number of entries in the range; r = i/(n − 1) runs over
+            their levels, or i/n with final_zero=False.
         sigma_min, sigma_max: range of the entries used.
         process: a tabulated process whose levels are u_j; iddpm() by default.
         final_zero: end at 0 (and count that step) or at the last entry.

@@ -8,9 +8,11 @@ of the block and words (2, 3) elements 2, 3, by Box-Muller:
     u = (word_r + 1/2)·2^-32        theta = word_a·2 pi·2^-32        r = sqrt(−2 log u)
     z_even = r cos(theta)           z_odd = r sin(theta)
 
-in float32 with the library's own polynomials, so that every machine and device returns the same
-bits, whatever the batch, the order or the number of threads.  float64 noise is the same float32
-noise, widened.  Changing a bit of this format is a breaking change.
+in float32 with the library's own polynomials.  u is rounded once, hi16·65536 + (lo16 + 1/2) of the
+word's halves, to 24 bits: near u = 1 the normals, which are close to 0, are up to 3e-4 from
+those of an exact u, and the 128 highest words give u = 1 and ±0.  Every machine and device returns
+the same bits, whatever the batch, the order or the number of threads.  float64 noise is the same
+float32 noise, widened.  Changing a bit of this format is a breaking change.
 
 Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011); Box, Muller (1958).
 """

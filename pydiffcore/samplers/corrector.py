@@ -4,13 +4,14 @@
 The correctors of the score-SDE code whose step follows from the norms of score and noise,
 averaged over the batch (``snr``), are not here: a sample would then depend on its neighbours in
 the batch, and no table could hold the step.  A fixed step, relative to σ², does the same work;
-``delta = 2·snr²`` is that code's annealed corrector (``ald``).
+``delta = 2·snr²`` is that code's annealed corrector (``ald``) where alpha = 1; on VP that code
+multiplies by 1 − β_i as well.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydiffcore.levels import Levels
 from pydiffcore.samplers.euler import split
@@ -18,26 +19,43 @@ from pydiffcore.samplers.euler import split
 __all__ = ["predictor_corrector"]
 
 
-def _euler(x: Any, D: Any, sigma: float, sigma_next: float, r: float) -> tuple[Any, float]:
-    return D + (sigma_next / sigma) * (x - D), 0.0
+class Step(NamedTuple):
+    """From one level to the next, with the process's signal scales at both."""
+
+    sigma: float
+    sigma_next: float
+    alpha: float
+    alpha_next: float
+
+    @property
+    def preserves_variance(self) -> bool:
+        """Whether alpha²(1 + σ²) = 1 at both, as VP has it."""
+        pairs = ((self.alpha, self.sigma), (self.alpha_next, self.sigma_next))
+        return all(abs(alpha**2 * (1 + sigma**2) - 1) < 1e-9 for alpha, sigma in pairs)
 
 
-def _ancestral(x: Any, D: Any, sigma: float, sigma_next: float, r: float) -> tuple[Any, float]:
-    down, up = split(sigma, sigma_next, 1.0)
-    return D + (down / sigma) * (x - D), up
+def _euler(x: Any, D: Any, step: Step) -> tuple[Any, float]:
+    return D + (step.sigma_next / step.sigma) * (x - D), 0.0
 
 
-def _reverse_diffusion(
-    x: Any, D: Any, sigma: float, sigma_next: float, r: float
-) -> tuple[Any, float]:
-    """Song et al. 2021, eq. 46, divided by the signal scale at σ_next; r = alpha/alpha_next."""
-    lost = (sigma - sigma_next) * (sigma + sigma_next)
-    up = r * math.sqrt(lost) if sigma_next > 0 else 0.0
-    return r * ((2 - r) * x + lost / sigma**2 * (D - x)), up
+def _ancestral(x: Any, D: Any, step: Step) -> tuple[Any, float]:
+    """Song et al. 2021, eq. 4 on VP, whose noise has the variance β, and eq. 47 elsewhere."""
+    down, up = split(step.sigma, step.sigma_next, 1.0)
+    if step.sigma_next > 0 and step.preserves_variance:
+        up *= step.sigma / step.sigma_next * step.alpha / step.alpha_next
+    return D + (down / step.sigma) * (x - D), up
 
 
-def _none(x: Any, D: Any, sigma: float, sigma_next: float, r: float) -> tuple[Any, float]:
-    return (x if sigma_next > 0 else D), 0.0
+def _reverse_diffusion(x: Any, D: Any, step: Step) -> tuple[Any, float]:
+    """Song et al. 2021, eq. 46, divided by the signal scale at σ_next."""
+    r = step.alpha / step.alpha_next
+    lost = (step.sigma - step.sigma_next) * (step.sigma + step.sigma_next)
+    up = r * math.sqrt(lost) if step.sigma_next > 0 else 0.0
+    return r * ((2 - r) * x + lost / step.sigma**2 * (D - x)), up
+
+
+def _none(x: Any, D: Any, step: Step) -> tuple[Any, float]:
+    return (x if step.sigma_next > 0 else D), 0.0
 
 
 PREDICTORS = {
@@ -57,6 +75,7 @@ def predictor_corrector(
     predictor: str = "reverse_diffusion",
     corrections: int = 1,
     delta: float = 0.01,
+    final_noise: bool = False,
 ) -> Any:
     """At each level Langevin steps x ← x + δ(D − x) + sqrt(2δ) σ z, then the predictor's step.
 
@@ -66,23 +85,24 @@ def predictor_corrector(
 
     Args:
         predictor: "reverse_diffusion" (eq. 46, in the scaling of the levels' process),
-            "ancestral", "euler", or "none", which leaves all to the corrector and denoises at
-            the step to σ = 0.
+            "ancestral" (eq. 4 on VP levels, with the variance β, and eq. 47 on others), "euler",
+            or "none", which leaves all to the corrector and denoises at the step to σ = 0.
         corrections: Langevin steps per level.
         delta: δ, their size relative to σ², in [0, 1).
+        final_noise: let the last predictor draw too; the paper's code leaves it out.
 
     """
     if predictor not in PREDICTORS:
         raise ValueError(f"predictor is {predictor!r}, expected one of {', '.join(PREDICTORS)}")
     if not (corrections >= 0 and 0 < delta < 1):
         raise ValueError(f"corrections is {corrections}, delta is {delta}: expected ≥ 0, in (0, 1)")
-    alpha = levels.process.alpha_at
-    for sigma, sigma_next in levels.steps():
+    alpha = [float(each) for each in levels.alpha]
+    for i, (sigma, sigma_next) in enumerate(levels.steps()):
         for _ in range(corrections):
             D = denoise(x, sigma)
             x = x + delta * (D - x) + math.sqrt(2 * delta) * sigma * noise()
-        r = float(alpha(sigma)) / float(alpha(sigma_next))
-        x, up = PREDICTORS[predictor](x, denoise(x, sigma), sigma, sigma_next, r)
-        if up > 0:
+        step = Step(sigma, sigma_next, alpha[i], alpha[i + 1])
+        x, up = PREDICTORS[predictor](x, denoise(x, sigma), step)
+        if up > 0 and (final_noise or i + 1 < len(levels)):
             x = x + up * noise(sigma, sigma_next)
     return x

@@ -24,7 +24,7 @@ FAST = {1: EXPONENTIAL_EULER, 2: single_2(), 3: single_3()}
 
 
 def dpm_solver_2(x: Any, denoise: Any, levels: Levels, noise: Any, *, r: float = 0.5) -> Any:
-    """X' = x − σ_next[(e^h − 1) ε + (e^h − 1)/(2r) (ε_1 − ε)], ε_1 at σ_1 = σ e^{−rh}.
+    """x' = x − σ_next[(e^h − 1) ε + (e^h − 1)/(2r) (ε_1 − ε)], ε_1 at σ_1 = σ e^{−rh}.
 
     Two calls a step, one where it goes to σ = 0; DPM-Solver-1 is :func:`euler`.
     Lu et al. 2022 (arXiv 2206.00927), Algorithm 1 and, for r, Algorithm 4.
@@ -45,7 +45,7 @@ def dpm_solver_3(
     r1: float = 1 / 3,
     r2: float = 2 / 3,
 ) -> Any:
-    """X' = x − σ_next[(e^h − 1) ε + ((e^h − 1)/h − 1)/r2 (ε_2 − ε)], ε_2 at σ e^{−r2 h}.
+    """x' = x − σ_next[(e^h − 1) ε + ((e^h − 1)/h − 1)/r2 (ε_2 − ε)], ε_2 at σ e^{−r2 h}.
 
     Three calls a step, one where it goes to σ = 0.
     Lu et al. 2022 (arXiv 2206.00927), Algorithm 2 and, for r1 and r2, Algorithm 5.
@@ -120,13 +120,13 @@ def _groups(
     return [sigmas[i : j + 1] for i, j in itertools.pairwise(ends)]
 
 
-def _through(nodes: list[float], solver: str) -> ExponentialTableau:
+def _through(nodes: list[float], solver: str, inner: str) -> ExponentialTableau:
     """Return the method whose stages lie at the nodes."""
     if not nodes:
         return EXPONENTIAL_EULER
     if len(nodes) == 1:
         return single_2(nodes[0], solver)
-    return single_3(nodes[0], nodes[1], solver, solver)
+    return single_3(nodes[0], nodes[1], solver, inner)
 
 
 def dpm_solver_single(
@@ -139,6 +139,7 @@ def dpm_solver_single(
     predict: str = "x0",
     eta: float = 0.0,
     solver: str = "midpoint",
+    inner: str | None = None,
     lower_order_final: bool = True,
     joint: bool = True,
 ) -> Any:
@@ -146,13 +147,15 @@ def dpm_solver_single(
 
     A step of order k goes through k levels with one call at each; the last step has what is left,
     and order 1 to σ = 0.  Lu et al. 2022 (arXiv 2206.00927), section 3.4, and 2022
-    (arXiv 2211.01095), section 4; diffusers' DPMSolverSinglestep.
+    (arXiv 2211.01095), section 4; diffusers' DPMSolverSinglestep.  At order 3 the default is
+    diffusers' rule; that of the paper's Algorithm 2 and of its code is ``inner="heun"``.
 
     Args:
         order: 1 to 3; third order needs each step's last call near two thirds of it in λ.
         predict: "x0" for DPM-Solver++, "eps" for DPM-Solver.
         eta: scale of the reverse SDE's noise, 1 for SDE-DPM-Solver++.
         solver: "midpoint", or "heun", the polynomial through all the slopes.
+        inner: the same for the third stage of order 3; None is the ``solver``'s.
         lower_order_final: end with a step of order 1 also where n is a multiple of the order.
         joint: give the stages of a step one path of noise; else each draws its own, as diffusers'
             do, and the law is approached at first order only.
@@ -162,11 +165,12 @@ def dpm_solver_single(
     one_of("predict", predict, ("x0", "eps"))
     one_of("solver", solver, ("midpoint", "heun"))
     not_negative(eta=eta)
+    inner = solver if inner is None else inner
     for sigma, *between, sigma_next in _groups(levels, order, lower_order_final, eta == 0):
         if sigma_next == 0:
             return denoise(x, sigma)
         h = math.log(sigma / sigma_next)
-        tableau = _through([math.log(sigma / level) / h for level in between], solver)
+        tableau = _through([math.log(sigma / level) / h for level in between], solver, inner)
         rule = (predict, eta, 1.0, joint)
         x = stages_of_step(x, denoise, noise, sigma, sigma_next, tableau, rule)
     return x

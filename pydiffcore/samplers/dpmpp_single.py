@@ -24,7 +24,7 @@ def dpmpp_2s(
     r: float = 0.5,
     solver: str = "midpoint",
 ) -> Any:
-    """X' = (σ_next/σ) x + (1 − σ_next/σ)[D + (D_1 − D)/(2r)], D_1 at σ_1 = σ e^{−rh}.
+    """x' = (σ_next/σ) x + (1 − σ_next/σ)[D + (D_1 − D)/(2r)], D_1 at σ_1 = σ e^{−rh}.
 
     Two calls a step, one where it goes to σ = 0.  Lu et al. 2022 (arXiv 2211.01095), Algorithm 1.
 
@@ -46,7 +46,7 @@ def dpmpp_3s(
     r2: float = 2 / 3,
     solver: str = "midpoint",
 ) -> Any:
-    """X' = (σ_next/σ) x + (1 − σ_next/σ) D + hφ_2(−h)/r2 (D_2 − D), D_2 at σ e^{−r2 h}.
+    """x' = (σ_next/σ) x + (1 − σ_next/σ) D + hφ_2(−h)/r2 (D_2 − D), D_2 at σ e^{−r2 h}.
 
     Three calls a step, one where it goes to σ = 0.  DPM-Solver-3 (Lu et al. 2022, arXiv
     2206.00927, Algorithm 2) with D for ε, as in the code of arXiv 2211.01095.

@@ -24,33 +24,43 @@ def euler(x: Any, denoise: Any, levels: Levels, noise: Any) -> Any:
     return x
 
 
-def split(sigma: float, sigma_next: float, eta: float) -> tuple[float, float]:
-    """Return (σ_down, σ_up) with σ_down² + σ_up² = σ_next² and σ_up the posterior's deviation.
+def split(sigma: float, sigma_next: float, eta: float, s_noise: float = 1.0) -> tuple[float, float]:
+    """Return (σ_down, s_noise·σ_up), σ_down² + σ_up² = σ_next², σ_up the posterior's deviation.
 
     σ_up = eta·σ_next·sqrt(σ² − σ_next²)/σ: DDIM's eq. 16 (arXiv 2010.02502) in the EDM frame.
     """
-    if not eta >= 0:
-        raise ValueError(f"eta is {eta}, expected at least 0")
+    for name, value in (("eta", eta), ("s_noise", s_noise)):
+        if not value >= 0:
+            raise ValueError(f"{name} is {value}, expected at least 0")
     up = eta * sigma_next * math.sqrt((sigma - sigma_next) * (sigma + sigma_next)) / sigma
     if up > sigma_next:
         raise ValueError(
             f"eta is {eta}: the noise {up} exceeds the level {sigma_next} it must reach"
         )
     left = (1 - eta) * (1 + eta) + (eta * sigma_next / sigma) ** 2  # σ_next² − up² would cancel
-    return sigma_next * math.sqrt(max(left, 0.0)), up
+    return sigma_next * math.sqrt(max(left, 0.0)), s_noise * up
 
 
-def ancestral(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 1.0) -> Any:
-    """Ancestral sampling: x' = D + (σ_down/σ)(x − D) + σ_up·z, the DDPM posterior at eta = 1.
+def ancestral(
+    x: Any,
+    denoise: Any,
+    levels: Levels,
+    noise: Any,
+    *,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+) -> Any:
+    """Ancestral sampling: x' = D + (σ_down/σ)(x − D) + s_noise·σ_up·z, DDPM's posterior at eta = 1.
 
     Ho et al. 2020 (arXiv 2006.11239), eq. 6 and 7 with the variance β̃.
 
     Args:
         eta: share of the posterior's noise that is drawn afresh; 0 is Euler.
+        s_noise: factor of the noise; with any but 1 the marginals are missed.
 
     """
     for sigma, sigma_next in levels.steps():
-        down, up = split(sigma, sigma_next, eta)
+        down, up = split(sigma, sigma_next, eta, s_noise)
         D = denoise(x, sigma)
         x = D + (down / sigma) * (x - D)
         if up > 0:
@@ -58,18 +68,27 @@ def ancestral(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 
     return x
 
 
-def ddim(x: Any, denoise: Any, levels: Levels, noise: Any, *, eta: float = 0.0) -> Any:
-    """DDIM: x' = D + σ_down·ε + σ_up·z with ε the noise that the network itself predicted.
+def ddim(
+    x: Any,
+    denoise: Any,
+    levels: Levels,
+    noise: Any,
+    *,
+    eta: float = 0.0,
+    s_noise: float = 1.0,
+) -> Any:
+    """DDIM: x' = D + σ_down·ε + s_noise·σ_up·z with ε the noise that the network itself predicted.
 
     It differs from :func:`ancestral` only where D is clipped: ε keeps the unclipped D.
     Song et al. 2021 (arXiv 2010.02502), eq. 12 and 16.
 
     Args:
         eta: 0 is deterministic, 1 has DDPM's variance β̃.
+        s_noise: factor of the noise; with any but 1 the marginals are missed.
 
     """
     for sigma, sigma_next in levels.steps():
-        down, up = split(sigma, sigma_next, eta)
+        down, up = split(sigma, sigma_next, eta, s_noise)
         D, raw = with_raw(denoise, x, sigma)
         x = D + (down / sigma) * (x - raw)
         if up > 0:

@@ -115,7 +115,7 @@ def exponential_rk(
     tableau: ExponentialTableau = RES_2S,
     predict: str = "x0",
 ) -> Any:
-    """X' = e^{−h} x + h[φ_1(−h) D_1 + Σ_{j>1} b_j(−h)(D_j − D_1)], one call for each stage.
+    """x' = e^{−h} x + h[φ_1(−h) D_1 + Σ_{j>1} b_j(−h)(D_j − D_1)], one call for each stage.
 
     Zhang et al. 2023 (RES, arXiv 2308.02157) run Hochbruck & Ostermann's methods so.
 

@@ -15,7 +15,7 @@ __all__ = ["gradient_estimation"]
 def gradient_estimation(
     x: Any, denoise: Any, levels: Levels, noise: Any, *, gamma: float = 2.0, mu: float = 0.0
 ) -> Any:
-    """X' = x + (σ_p − σ)(γ ε + (1 − γ) ε_prev) + sqrt(σ_next² − σ_p²) z, ε = (x − D)/σ.
+    """x' = x + (σ_p − σ)(γ ε + (1 − γ) ε_prev) + sqrt(σ_next² − σ_p²) z, ε = (x − D)/σ.
 
     σ_p solves σ_next = σ^μ σ_p^{1−μ}.  (γ, μ) = (1, 0) is DDIM, (1, ½) DDPM and (2, 0) the paper's
     accelerated sampler; where both γ ≠ 1 and μ > 0 the noise that ε_prev has not seen makes the

@@ -32,7 +32,7 @@ def langevin(
     (arXiv 2009.05475).
 
     Args:
-        step: ε, the step size at the last level.
+        step: ε, the step size at the last level, below 4σ_L² (NCSNv2: 2σ_L²), where steps diverge.
         repeats: T, the steps at each level.
         convention: what ε means, "ncsn" or "ncsnv2".
         denoise_last: finish with D, a further call at σ_L; None: where the levels end in 0.
@@ -44,6 +44,11 @@ def langevin(
         raise ValueError(f"convention is {convention!r}, expected 'ncsn' or 'ncsnv2'")
     sigmas = [float(sigma) for sigma in levels.sigma if sigma > 0]
     relative = step / sigmas[-1] ** 2 * (2 if convention == "ncsnv2" else 1)
+    if relative >= 4:  # x − D is multiplied by 1 − relative/2
+        raise ValueError(
+            f"step is {step}, {step / sigmas[-1] ** 2:.3g} times σ_L² of {levels.name}: such steps "
+            f"diverge; expected less than {4 * step / relative:.3g}"
+        )
     for sigma in sigmas:
         for _ in range(repeats):
             D = denoise(x, sigma)

@@ -28,7 +28,7 @@ def adams_bashforth(nodes: NDArray[np.float64], a: float, b: float) -> NDArray[n
 
 
 def lms(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
-    """X' = x + Σ_j c_j d_{i−j}, c_j the integral of d's interpolation in σ, d = (x − D)/σ.
+    """x' = x + Σ_j c_j d_{i−j}, c_j the integral of d's interpolation in σ, d = (x − D)/σ.
 
     Liu et al. 2022 (arXiv 2202.09778) use the method at even steps; here on any levels.
 

@@ -56,8 +56,9 @@ def plms(
     """PNDM without Runge–Kutta: (55 ε_0 − 59 ε_1 + 37 ε_2 − 9 ε_3)/24, in DDIM's step.
 
     The first step is the pseudo improved Euler method, which evaluates at its target as well; then
-    as many ε as there are.  Order 2 is the paper's S-PNDM.  Liu et al. 2022 (arXiv 2202.09778),
-    eq. 9, 11 and 12; diffusers' PNDM with skip_prk_steps.
+    as many ε as there are; a single step is DDIM's, as in diffusers.  Order 2 is the paper's
+    S-PNDM.  Liu et al. 2022 (arXiv 2202.09778), eq. 9, 11 and 12; diffusers' PNDM with
+    skip_prk_steps.
 
     Args:
         order: number of values that are combined, from 1 (DDIM) to 4.

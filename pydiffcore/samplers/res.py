@@ -22,7 +22,7 @@ def res_multistep(
     eta: float = 0.0,
     s_noise: float = 1.0,
 ) -> Any:
-    """X' = e^{−h} x + h(b_1 D + b_2 D_prev) + σ_up z, b_2 = φ_2(−h)/c, b_1 = φ_1(−h) − b_2.
+    """x' = e^{−h} x + h(b_1 D + b_2 D_prev) + σ_up z, b_2 = φ_2(−h)/c, b_1 = φ_1(−h) − b_2.
 
     c = −h_prev/h is where D_prev lies; h = log(σ/σ_down), and σ_down, σ_up are those of
     :func:`ancestral`.  At eta = 0 and order 2 it is ``dpmpp_2m(solver="heun")``; that the weights

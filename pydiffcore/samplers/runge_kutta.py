@@ -20,10 +20,11 @@ __all__ = ["dpm_2", "dpm_2_ancestral", "kutta", "midpoint", "ralston", "rk4", "r
 
 
 def runge_kutta(x: Any, denoise: Any, levels: Levels, noise: Any, *, tableau: Tableau = RK4) -> Any:
-    """X' = x + Σ_i b_i k_i, k_i = Δσ (x_i − D_i)/σ_i at σ_i = σ + c_i Δσ, x_i = x + Σ_j a_ij k_j.
+    """x' = x + Σ_i b_i k_i, k_i = Δσ (x_i − D_i)/σ_i at σ_i = σ + c_i Δσ, x_i = x + Σ_j a_ij k_j.
 
     It is ρRK of Zhang & Chen 2022 (DEIS, arXiv 2204.13902), section 3.3, since their
-    ρ = sigma/alpha is σ.
+    ρ = sigma/alpha is σ.  The step to σ = 0 is Euler's for every table, as in EDM's code: most
+    have a stage at 0, where there is no slope.
 
     Args:
         tableau: the method, one of ``samplers.TABLEAUX`` or an explicit ``Tableau``.

@@ -27,7 +27,7 @@ def seeds_1(
     s_noise: float = 1.0,
     predict: str = "x0",
 ) -> Any:
-    """X' = e^{−(1+η)h} x + (1 − e^{−(1+η)h}) D + σ_next sqrt(1 − e^{−2ηh}) z.
+    """x' = e^{−(1+η)h} x + (1 − e^{−(1+η)h}) D + σ_next sqrt(1 − e^{−2ηh}) z.
 
     With ε: x' = x − (1 + η)(σ − σ_next) ε + sqrt(η(σ² − σ_next²)) z, which misses the marginal.
     At η = 1 the former is :func:`ancestral`.

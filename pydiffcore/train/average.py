@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kinds of averages of the weights: how far each step moves an average towards them.
 
-average ← beta average + (1 − beta) theta            beta of a kind, after n steps of B images
+average ← beta average + (1 − beta) theta            beta of a kind, at step n of B images
 """
 
 from __future__ import annotations
@@ -73,10 +73,11 @@ class HalfLife:
 
 @dataclass(frozen=True)
 class InversePower:
-    """beta = 1 − (1 + n/``scale``)^(−``power``), at most ``most``: a warm-up without a time scale.
+    """beta = 1 − (1 + (n − 1)/``scale``)^(−``power``) at step n = 1, 2, …, at most ``most``.
 
-    The form of k-diffusion's and diffusers' averages; power 2/3 suits runs of a million steps and
-    more, 3/4 shorter ones.
+    A warm-up without a time scale: the first step takes the weights as they are.  The form of
+    k-diffusion's and diffusers' averages; power 2/3 suits runs of a million steps and more, 3/4
+    shorter ones.
 
     Raises:
         ValueError: scale or power is not above 0, or most outside [0, 1).

@@ -77,12 +77,12 @@ def on_output(
 
 
 def uniform() -> Weight:
-    """Lambda = 1: the error of x0 itself.  Ho et al. 2020 (arXiv 2006.11239), section 3.2."""
+    """lambda = 1: the error of x0 itself.  Ho et al. 2020 (arXiv 2006.11239), section 3.2."""
     return Weight("uniform()", np.ones_like)
 
 
 def edm(sigma_data: float = 0.5) -> Weight:
-    """Lambda = (sigma² + d²)/(sigma d)²: 1 on F of EDM's prediction, d = sigma_data.
+    """lambda = (sigma² + d²)/(sigma d)²: 1 on F of EDM's prediction, d = sigma_data.
 
     Raises:
         ValueError: sigma_data is not positive.
@@ -94,7 +94,7 @@ def edm(sigma_data: float = 0.5) -> Weight:
 
 
 def unit_eps() -> Weight:
-    """Lambda = 1/sigma²: 1 on the error of eps; DDPM's L_simple, and VP and VE of score SDEs.
+    """lambda = 1/sigma²: 1 on the error of eps; DDPM's L_simple, and VP and VE of score SDEs.
 
     Source: Ho et al. 2020 (arXiv 2006.11239), eq. 14; Song et al. 2021 (arXiv 2011.13456), eq. 7
     with the weight of its section 3.3; Karras et al. 2022 (arXiv 2206.00364), table 1.
@@ -103,7 +103,7 @@ def unit_eps() -> Weight:
 
 
 def snr() -> Weight:
-    """Lambda = snr = 1/sigma², unit_eps() by its other name.
+    """lambda = snr = 1/sigma², unit_eps() by its other name.
 
     Source: Salimans & Ho 2022 (arXiv 2202.00512), section 4.
     """
@@ -111,7 +111,7 @@ def snr() -> Weight:
 
 
 def snr_plus_one(limit: float = math.inf) -> Weight:
-    """Lambda = min(snr + 1, limit): 1 on the error of v for variance-preserving processes.
+    """lambda = min(snr + 1, limit): 1 on the error of v for variance-preserving processes.
 
     Raises:
         ValueError: limit is not positive.
@@ -126,12 +126,12 @@ def snr_plus_one(limit: float = math.inf) -> Weight:
 
 
 def truncated_snr() -> Weight:
-    """Lambda = max(snr, 1).  Salimans & Ho 2022 (arXiv 2202.00512), section 4."""
+    """lambda = max(snr, 1).  Salimans & Ho 2022 (arXiv 2202.00512), section 4."""
     return Weight("truncated_snr()", lambda sigma: np.maximum(sigma**-2.0, 1.0))
 
 
 def anneal(power: float = 2.0) -> Weight:
-    """Lambda = sigma^(p − 4): sigma^p on the error of the score, as in NCSN and SMLD.
+    """lambda = sigma^(p − 4): sigma^p on the error of the score, as in NCSN and SMLD.
 
     The score is (D − x)/sigma².  p = 2 is NCSN's and equals unit_eps(), p = 0 plain denoising score
     matching.
@@ -157,7 +157,7 @@ def likelihood(process: Process) -> Weight:
 
 
 def min_snr(gamma: float = 5.0) -> Weight:
-    """Lambda = min(snr, gamma), whatever the network returns.
+    """lambda = min(snr, gamma), whatever the network returns.
 
     It is min(gamma/snr, 1) on the error of eps and min(snr, gamma)/(snr + 1) on that of v.
 
@@ -171,7 +171,7 @@ def min_snr(gamma: float = 5.0) -> Weight:
 
 
 def soft_min_snr(sigma_data: float = 0.5) -> Weight:
-    """Lambda = 1/(sigma² + d²), a smooth min(snr, gamma).
+    """lambda = 1/(sigma² + d²), a smooth min(snr, gamma).
 
     d = sigma_data and gamma = 1/d²: 1/(sigma² + d²) = snr gamma/(snr + gamma).  On F of EDM's
     prediction it is (sigma d)²/(sigma² + d²)².  It is also a sigmoid of the log-SNR.
@@ -186,7 +186,7 @@ def soft_min_snr(sigma_data: float = 0.5) -> Weight:
 
 
 def p2(k: float = 1.0, gamma: float = 1.0) -> Weight:
-    """Lambda = snr/(k + snr)^gamma: 1/(k + snr)^gamma on the error of eps.
+    """lambda = snr/(k + snr)^gamma: 1/(k + snr)^gamma on the error of eps.
 
     Args:
         k: keeps the weight finite where there is little noise.
@@ -207,7 +207,7 @@ def p2(k: float = 1.0, gamma: float = 1.0) -> Weight:
 
 
 def flow() -> Weight:
-    """Lambda = ((1 + sigma)/sigma)²: 1 on the error of the flow velocity eps − x0.
+    """lambda = ((1 + sigma)/sigma)²: 1 on the error of the flow velocity eps − x0.
 
     Source: Liu et al. 2023 (arXiv 2209.03003), eq. 1.
     """

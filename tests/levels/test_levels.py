@@ -287,3 +287,12 @@ def test_levels_that_may_rise_and_do_not_are_ordinary_ones():
     assert falling == levels.explicit([80.0, 10.0, 1.0, 0.0])
     assert list(falling.steps()) == [(80.0, 10.0), (10.0, 1.0), (1.0, 0.0)]
     assert levels.explicit([1.0, 3.0], rising=True).rising
+
+
+def test_levels_as_an_array_are_sigma():
+    given = levels.karras(5)
+    assert np.asarray(given).dtype == np.float64
+    assert np.array_equal(np.asarray(given), given.sigma)
+    single = np.array(given, np.float32)
+    single[0] = 1.0
+    assert given.sigma[0] == 80.0

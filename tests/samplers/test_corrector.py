@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictor–corrector and annealed Langevin: closed forms, and the law at a level."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -20,15 +22,46 @@ def test_without_corrections_it_is_its_predictor(given):
             samplers.predictor_corrector, given, predictor=predictor, corrections=0
         )
 
-    for name, sampler in (("euler", samplers.euler), ("ancestral", samplers.ancestral)):
+    preserves = given.process == process.vp()
+    ancestral = functools.partial(samplers.ddpm, variance="large" if preserves else "small")
+    for name, sampler in (("euler", samplers.euler), ("ancestral", ancestral)):
         expected = pydiffcore.trace(sampler, given)
-        assert np.array_equal(plan(name).A, expected.A)
-        assert np.array_equal(plan(name).S, expected.S)
+        np.testing.assert_allclose(plan(name).A, expected.A, rtol=1e-13)
+        np.testing.assert_allclose(plan(name).S, expected.S, rtol=1e-13)
+
+
+def test_ancestral_on_vp_is_equation_4():
+    """x' = (x + β s)/sqrt(1 − β) + sqrt(β) z in the frame x_t, β = 1 − (alpha/alpha_next)²."""
+    vp = process.vp()
+    given = levels.explicit_t([1.0, 0.8, 0.6, 0.3], vp)
+    plan = pydiffcore.trace(
+        samplers.predictor_corrector, given, predictor="ancestral", corrections=0, scaling=vp
+    )
+    beta = 1 - (given.alpha[:-1] / given.alpha[1:]) ** 2
+    np.testing.assert_allclose(plan.S[1:4, 0, 0], np.sqrt(beta[:3]), rtol=1e-12)
+    assert plan.draws == 3  # none to 0
+    x, score = 0.7, -0.3
+    D = (x + (given.alpha * given.sigma)[0] ** 2 * score) / given.alpha[0]
+    mean = plan.A[1, 0, 0] * x + plan.B[1, 0] * D
+    assert mean == pytest.approx((x + beta[0] * score) / np.sqrt(1 - beta[0]), rel=1e-12)
+
+
+@pytest.mark.parametrize("predictor", ["ancestral", "reverse_diffusion"])
+def test_the_last_predictor_draws_where_it_is_told(predictor):
+    given = levels.uniform_t(3, process.vp(), final_zero=False)
+    draws = [
+        pydiffcore.trace(
+            samplers.predictor_corrector, given, predictor=predictor, corrections=0,
+            final_noise=final,
+        ).draws
+        for final in (False, True)
+    ]  # fmt: skip
+    assert draws == [2, 3]
 
 
 def test_its_reverse_diffusion_is_that_of_the_process():
     given = levels.uniform_t(8, process.vp(), final_zero=False)
-    a = pydiffcore.trace(samplers.predictor_corrector, given, corrections=0)
+    a = pydiffcore.trace(samplers.predictor_corrector, given, corrections=0, final_noise=True)
     b = pydiffcore.trace(samplers.reverse_diffusion, given, process=process.vp(), final_noise=True)
     for name in ("A", "B", "S"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-12, atol=1e-14)

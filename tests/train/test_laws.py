@@ -248,6 +248,7 @@ def test_equality_and_tables_that_stay():
         (lambda: laws.cosine_interpolated(0), "image_size is 0"),
         (lambda: laws.cosine_interpolated(64, 256, 32), "size_low is 256.0"),
         (lambda: laws.uniform_t(VP, 0.5, 0.5), "t_min is 0.5"),
+        (lambda: laws.uniform_t(VP, t_min=1.0), "t_min is 1.0, expected less than t_max = 1.0"),
         (lambda: laws.uniform_t(VP, -0.5, 0.5), "t_min and t_max are -0.5"),
         (lambda: laws.likelihood(VP, 0.0), "level at t_min is 0"),
         (lambda: laws.likelihood(process.flow()), "that at t_max is inf"),
@@ -266,3 +267,16 @@ def test_equality_and_tables_that_stay():
 def test_what_is_wrong_is_named(made, match):
     with pytest.raises(ValueError, match=match):
         made()
+
+
+@pytest.mark.parametrize("make", [laws.uniform_t, laws.likelihood])
+def test_times_that_do_not_end_at_one_are_those_of_the_process(make):
+    """An index's range is all of its table, EDM's time is its level."""
+    table = process.discrete(process.linear_betas())
+    for diffusion, low, high in (
+        (table, table.level(0), table.level(999)),
+        (process.iddpm(), process.iddpm().level(0), process.iddpm().level(process.iddpm().t_max)),
+        (process.edm(), 0.002, 80.0),
+        (process.ve_sqrt(0.02, 100.0), 0.02, 100.0),
+    ):
+        np.testing.assert_allclose(make(diffusion).quantile([0, 1]), [low, high], rtol=1e-9)

@@ -27,19 +27,20 @@ __all__ = [
 LARGEST = 1e12  # what lists of levels have for an infinite one
 
 
-def uniform_t(process: Process, t_min: float = 1e-5, t_max: float = 1.0) -> Law:
+def uniform_t(process: Process, t_min: float | None = None, t_max: float | None = None) -> Law:
     """Uniform t ~ U(t_min, t_max): sigma = level(t), density sigma/(level'(t) (t_max − t_min)).
 
     Args:
         process: whose time it is.
-        t_min, t_max: the range; the level at t_max may be infinite.
+        t_min, t_max: the range; the level at t_max may be infinite.  None are 1e-5 and 1 where
+            the process's time ends at 1, and where it does not, as an index's, its own range.
 
     Raises:
         ValueError: unless t_min < t_max and the levels rise from at least 0.
 
     Source: Song et al. 2021 (arXiv 2011.13456), eq. 7 and appendix C (t_min = 1e-5).
     """
-    first, last = _times(t_min, t_max)
+    first, last = _times(process, t_min, t_max)
     width = last - first
     with np.errstate(invalid="ignore", divide="ignore"):
         levels = process.level(first + width * np.linspace(0, 1, 9))
@@ -61,19 +62,23 @@ def uniform_t(process: Process, t_min: float = 1e-5, t_max: float = 1.0) -> Law:
     )
 
 
-def likelihood(process: Process, t_min: float = 1e-5, t_max: float = 1.0) -> Law:
+def likelihood(process: Process, t_min: float | None = None, t_max: float | None = None) -> Law:
     """p(t) ∝ g(t)²/sigma_t², which makes the likelihood-weighted loss one of constant weight.
 
     As g²/sigma_t² = 2 d ln(level)/dt for every process, this is ln sigma ~ U between the levels of
     t_min and t_max.  Under it the weighting of the likelihood is that of the noise,
     weights.unit_eps().
 
+    Args:
+        process: whose time it is.
+        t_min, t_max: the range, by default that of :func:`uniform_t`.
+
     Raises:
         ValueError: unless t_min < t_max and the levels of both are positive and finite.
 
     Source: Song et al. 2021 (arXiv 2101.09258), on variance reduction by importance sampling.
     """
-    first, last = _times(t_min, t_max)
+    first, last = _times(process, t_min, t_max)
     name = f"likelihood({process.name}, t_min={first!r}, t_max={last!r})"
     ends = (float(process.level(t)) for t in (first, last))
     low, high = ordered("the level at t_min", next(ends), "that at t_max", next(ends))
@@ -181,8 +186,11 @@ def _table(name: str, table: FloatArray) -> Law:
     )
 
 
-def _times(first: Any, last: Any) -> tuple[float, float]:
-    first, last = number("t_min", first), number("t_max", last)
+def _times(process: Process, first: Any, last: Any) -> tuple[float, float]:
+    """Return the range of times, checked: the papers' on [0, 1], else the process's own."""
+    usual = (1e-5, 1.0) if process.t_max <= 1 else (process.t_min, process.t_max)
+    first = number("t_min", usual[0] if first is None else first)
+    last = number("t_max", usual[1] if last is None else last)
     if first >= last:
         raise ValueError(f"t_min is {first!r}, expected less than t_max = {last!r}")
     return first, last
