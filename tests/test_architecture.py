@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pydiffcore"
 LAYER = {
-    "samplers": 1, "process": 1, "levels": 1, "prediction": 1, "exact": 1, "atomic": 1,
+    "samplers": 1, "process": 1, "levels": 1, "prediction": 1, "exact": 1, "atomic": 1, "hints": 1,
     "plan": 2,
     "ops": 3, "_core": 3,
     "denoiser": 4, "guidance": 4, "condition": 4, "given": 4, "sample": 4, "loop": 4, "capture": 4,

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Levels: the noise levels a sampler visits, sigma_0 > ... > sigma_n; see levels/core.py."""
 
+from typing import Any
+
+from pydiffcore.hints import missing
 from pydiffcore.levels.ays import ays
 from pydiffcore.levels.continuous import (
     explicit,
@@ -82,3 +85,14 @@ __all__ = [
     "uniform_t",
     "ve",
 ]
+
+ELSEWHERE = {
+    "align_your_steps": "ays",
+    "beta": "beta_timesteps, or beta_sigmas for diffusers' use_beta_sigmas",
+    "uniform": "uniform_t(n, process)",
+    "vp": "uniform_t(n, pydiffcore.process.vp())",
+}
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, __all__, ELSEWHERE)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from pydiffcore import process as processes
 from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, bounds, ramp
 from pydiffcore.process import Process
+from pydiffcore.process.core import checked
 
 
 def explicit(sigmas: ArrayLike, process: Process | None = None, rising: bool = False) -> Levels:
@@ -199,7 +200,7 @@ def ve(
 
 
 def _time_range(process: Process, t_min: float | None, t_max: float | None) -> tuple[float, float]:
-    low = process.t_min if t_min is None else float(t_min)
+    low = checked(process).t_min if t_min is None else float(t_min)
     high = process.t_max if t_max is None else float(t_max)
     if not low < high:
         raise ValueError(f"t_min must be below t_max, got {low!r} and {high!r}")

@@ -11,6 +11,7 @@ import numpy as np
 from pydiffcore import process as processes
 from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, bounds, ramp, step_count
 from pydiffcore.process import Process
+from pydiffcore.process.core import checked
 
 
 def iddpm(
@@ -54,9 +55,10 @@ def iddpm(
 
 
 def table_of(process: Process) -> FloatArray:
-    if process.size is None:
+    size = checked(process).size
+    if size is None:
         raise ValueError(f"process must be tabulated (discrete or iddpm), got {process.name}")
-    return np.minimum(process.level(np.arange(process.size)), UNBOUNDED)
+    return np.minimum(process.level(np.arange(size)), UNBOUNDED)
 
 
 def at_indices(

@@ -8,6 +8,7 @@ import numpy as np
 from pydiffcore import process as processes
 from pydiffcore.prediction.core import FloatArray, Prediction, predicted
 from pydiffcore.process import Process
+from pydiffcore.process.core import checked
 
 
 def label(process: Process, sigma: FloatArray) -> Any:
@@ -24,7 +25,7 @@ def eps(process: Process) -> Prediction:
 
     """
     return predicted(
-        f"eps({process.name})",
+        f"eps({checked(process).name})",
         lambda sigma: (1.0, -sigma, process.alpha_at(sigma), label(process, sigma)),
     )
 
@@ -37,7 +38,7 @@ def x0(process: Process) -> Prediction:
 
     """
     return predicted(
-        f"x0({process.name})",
+        f"x0({checked(process).name})",
         lambda sigma: (0.0, 1.0, process.alpha_at(sigma), label(process, sigma)),
     )
 
@@ -61,7 +62,7 @@ def v(process: Process) -> Prediction:
         total = np.hypot(1.0, sigma)
         return total**-2.0, -(sigma / total) / (alpha * total), alpha, label(process, sigma)
 
-    return predicted(f"v({process.name})", formula)
+    return predicted(f"v({checked(process).name})", formula)
 
 
 def score(process: Process) -> Prediction:
@@ -80,7 +81,7 @@ def score(process: Process) -> Prediction:
         alpha = process.alpha_at(sigma)
         return 1.0, (alpha * sigma) * sigma, alpha, label(process, sigma)
 
-    return predicted(f"score({process.name})", formula)
+    return predicted(f"score({checked(process).name})", formula)
 
 
 def velocity(process: Process | None = None) -> Prediction:
@@ -95,7 +96,7 @@ def velocity(process: Process | None = None) -> Prediction:
     Source: Liu et al. 2023 (arXiv 2209.03003), eq. 1 with noise as the start point.
 
     """
-    chosen = process or processes.flow()
+    chosen = processes.flow() if process is None else checked(process)
 
     def formula(sigma: FloatArray) -> tuple[Any, Any, Any, Any]:
         total = 1.0 + sigma

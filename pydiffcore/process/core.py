@@ -63,6 +63,16 @@ class Process:
             return self.d_alpha(t) / self.alpha(t)
 
 
+def checked(process: Any) -> Process:
+    """Return a process; TypeError where it is none, as betas alone are."""
+    if not isinstance(process, Process):
+        raise TypeError(
+            f"process is {type(process).__name__}, expected a Process, such as "
+            "pydiffcore.process.discrete(betas) or process.vp()"
+        )
+    return process
+
+
 def as_float64(values: ArrayLike) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 

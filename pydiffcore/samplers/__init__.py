@@ -7,6 +7,9 @@ run) and on NumPy arrays, and see the EDM frame x = x0 + σ z.  ``denoise(x, sig
 step (the levels may be left out; who passes noise in as a function of them needs them).
 """
 
+from typing import Any
+
+from pydiffcore.hints import missing
 from pydiffcore.samplers.afs import afs as afs
 from pydiffcore.samplers.churn import alphafold3 as alphafold3
 from pydiffcore.samplers.churn import euler_churn as euler_churn
@@ -77,3 +80,30 @@ from pydiffcore.samplers.tableau import IMPLICIT as IMPLICIT
 from pydiffcore.samplers.tableau import TABLEAUX as TABLEAUX
 from pydiffcore.samplers.tableau import Tableau as Tableau
 from pydiffcore.samplers.unipc import unipc as unipc
+
+ELSEWHERE = {
+    "cm": "consistency",
+    "ddpm_large": "ddpm(variance='large')",
+    "dpm2": "dpm_2",
+    "dpm2_ancestral": "dpm_2_ancestral",
+    "dpm_solver_1": "euler",
+    "dpm_solver_fast": "dpm_fast",
+    "dpmpp_2m_sde_heun": "dpmpp_2m_sde(solver='heun')",
+    "dpmpp_3m_sde_heun": "dpmpp_3m_sde",
+    "edm": "heun",
+    "euler_a": "ancestral",
+    "euler_ancestral": "ancestral",
+    "flow_euler": "euler",
+    "heun2": "heun",
+    "heun_2s": "heun",
+    "kutta3": "kutta",
+    "pc": "predictor_corrector",
+    "res_2m": "res_multistep(order=2)",
+    "res_3m": "res_multistep(order=3)",
+    "uni_pc": "unipc(variant='bh1')",
+    "uni_pc_bh2": "unipc",
+}
+
+
+def __getattr__(name: str) -> Any:
+    raise missing(__name__, name, globals(), ELSEWHERE)

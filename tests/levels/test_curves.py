@@ -246,3 +246,7 @@ NAN, INF = float("nan"), float("inf")
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_terminal_leaves_the_first_level_as_it_is():
+    assert levels.flow_shift(5, 3.0, terminal=0.1).sigma[0] == 1e12

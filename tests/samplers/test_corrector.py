@@ -184,3 +184,12 @@ def test_what_is_refused(sampler, options, message):
         pydiffcore.trace(sampler, levels.karras(3), **options)
     with pytest.raises(ValueError, match="expected ≥ 2"):
         samplers.ncsnv2_step(levels.explicit([1.0, 0.0]), 5)
+
+
+def test_langevin_steps_that_diverge_are_refused():
+    given = levels.explicit([5.0, 1.0, 0.2, 0.0])
+    with pytest.raises(ValueError, match=r"step is 1\.0, 25 times .* expected less than 0\.16"):
+        pydiffcore.trace(samplers.langevin, given, step=1.0)
+    with pytest.raises(ValueError, match=r"expected less than 0\.08"):
+        pydiffcore.trace(samplers.langevin, given, step=0.081, convention="ncsnv2")
+    assert pydiffcore.trace(samplers.langevin, given, step=0.15, repeats=2).amplification < 1e3
