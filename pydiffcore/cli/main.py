@@ -64,13 +64,18 @@ def add_quickstart(commands: Any) -> None:
 
 def run_quickstart(args: argparse.Namespace) -> int:
     """Train, draw, measure."""
-    from pydiffcore.cli.quickstart import quickstart
+    from pydiffcore.cli.quickstart import BATCH, quickstart
     from pydiffcore.ops.memory import keep_memory
-    from pydiffcore.train import Recipe
 
     keep_memory()
-    recipe = Recipe(seed=args.seed, **({} if args.steps is None else {"steps": args.steps}))
-    quickstart(args.out, recipe=recipe, samples=args.samples, nfe=args.nfe, resume=args.resume)
+    overrides = [f"run.seed={args.seed}"]
+    if args.steps is not None:
+        if args.steps < 1:
+            raise ValueError(f"--steps is {args.steps}, expected at least 1")
+        overrides.append(f"run.images={args.steps * BATCH}")
+    quickstart(
+        args.out, overrides=overrides, samples=args.samples, nfe=args.nfe, resume=args.resume
+    )
     return 0
 
 

@@ -121,16 +121,16 @@ def write_trajectory(
     figure.savefig(path, dpi=120)
 
 
-def write_losses(path: Path, losses: Sequence[float]) -> None:
-    """Draw the loss of every step and its running mean over the last 2 % of the steps."""
-    values = np.asarray(losses, np.float64)
-    window = max(len(values) // 50, 1)
+def write_losses(path: Path, steps: Sequence[int], losses: Sequence[float | None]) -> None:
+    """Draw the losses of a log's lines, each the mean up to its step, and their running mean."""
+    values = np.array(losses, np.float64)  # None, where no step was finite, is a gap
+    window = max(len(values) // 20, 1)
     figure = _figure(7, 4)
     axis = figure.subplots()
-    axis.plot(values, color="0.8", linewidth=0.5, label="each step")
+    axis.plot(steps, values, color="0.8", linewidth=1, label="each line of the log")
     if len(values) >= window:
         mean = np.convolve(values, np.ones(window) / window, mode="valid")
-        axis.plot(np.arange(window - 1, len(values)), mean, label=f"mean of {window} steps")
+        axis.plot(steps[window - 1 :], mean, label=f"mean of {window} lines")
     axis.set_yscale("log")
     axis.set_xlabel("step")
     axis.set_ylabel("loss")

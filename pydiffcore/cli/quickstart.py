@@ -8,13 +8,13 @@ but the scans inside scikit-learn and writes into one directory.
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -27,44 +27,45 @@ from pydiffcore.cli.measure import Measurement, measure, table
 from pydiffcore.evaluate import Yardstick, train_judge
 from pydiffcore.levels import karras
 from pydiffcore.plan import Plan
-from pydiffcore.prediction import edm
-from pydiffcore.train import (
-    Model,
-    Pace,
-    Recipe,
-    StopSignal,
-    Training,
-    digits,
-    load_model,
-    load_training,
-    save_model,
-    save_training,
-    train,
-)
+from pydiffcore.prediction import Prediction
+from pydiffcore.train import Model, Pace, digits, load_model, save_trained
 
-__all__ = ["plans", "quickstart"]
+if TYPE_CHECKING:
+    from pydiffcore.train.config import Config
+    from pydiffcore.train.trainer import Report
+
+__all__ = ["TRAINING", "plans", "quickstart"]
+
+BATCH = 128
+TRAINING: dict[str, Any] = {
+    "preset": "edm",
+    "law": {"name": "lognormal", "mean": -0.8, "std": 1.2},
+    "network": {"name": "unet"},
+    "optimiser": {"batch": BATCH, "rate": {"peak": 2e-3, "kind": "cosine", "warmup": 100}},
+    "averages": {"ema": {"kind": "half_life", "images": 100.0 * BATCH}},
+    "run": {"images": 1600 * BATCH, "save_every": 250, "log_every": 10, "keep": 1, "device": "cpu"},
+}
 
 NFE = 35
 # Grey levels of the scans are 0.125 apart, far above the lowest level, and no two scans are as far
 # apart as the noise of the highest is long (20 in each of 64 pixels); rho = 3 spends more calls
 # in the middle, where a digit takes shape, than 7 does.
 SIGMA_MIN, SIGMA_MAX, RHO = 0.02, 20.0, 3.0
-SAVE_EVERY = 250
 GRID_COLUMNS = 16
 SHOWN = "heun"  # the sampler whose pictures are written
 TRAJECTORY_DIGITS = (2, 3, 5, 8)
 TRAJECTORY_LEVELS = 11
 NEEDED = {"sklearn": "scikit-learn", "safetensors": "safetensors", "matplotlib": "matplotlib",
-          "PIL": "pillow"}  # fmt: skip
+          "PIL": "pillow", "pydantic": "pydantic"}  # fmt: skip
 
 Echo = Callable[[str], None]
 
 
-def plans(sigma_data: float, nfe: int = NFE) -> dict[str, Plan]:
+def plans(prediction: Prediction, nfe: int = NFE) -> dict[str, Plan]:
     """Return the four samplers' plans, each of the same number of network calls.
 
     Args:
-        sigma_data: of the EDM prediction.
+        prediction: what the network's output means.
         nfe: network calls per sample; odd, because Heun's method takes 2n − 1.
 
     Raises:
@@ -72,7 +73,7 @@ def plans(sigma_data: float, nfe: int = NFE) -> dict[str, Plan]:
     """
     if nfe < 1 or nfe % 2 == 0:
         raise ValueError(f"nfe is {nfe}, expected a positive odd number: Heun takes 2n − 1 calls")
-    prediction, samplers = edm(sigma_data), pydiffcore.samplers
+    samplers = pydiffcore.samplers
     full, half = (karras(n, SIGMA_MIN, SIGMA_MAX, RHO) for n in (nfe, (nfe + 1) // 2))
     return {
         "euler": pydiffcore.trace(samplers.euler, full, prediction=prediction),
@@ -85,7 +86,7 @@ def plans(sigma_data: float, nfe: int = NFE) -> dict[str, Plan]:
 def quickstart(
     out_dir: str | Path = "runs/quickstart",
     *,
-    recipe: Recipe | None = None,
+    overrides: Sequence[str] = (),
     samples: int = 1000,
     nfe: int = NFE,
     judge_steps: int = 1500,
@@ -94,16 +95,15 @@ def quickstart(
 ) -> dict[str, Any]:
     """Train on digits, sample with four samplers at equal NFE, measure, and write all of it.
 
-    Writes samples.png, trajectory.png, loss.png, model.safetensors with model.json,
-    training.safetensors with training.json (the state to go on from) and results.json.
+    Writes what ``pydiffcore train`` does, samples.png, trajectory.png, loss.png and results.json.
 
     Args:
         out_dir: directory, made where it is missing; files of a former run are replaced.
-        recipe: of the training; the digits' own where None.
+        overrides: of fields of TRAINING, the configuration, as ``run.seed=1``.
         samples: drawn from each sampler, a multiple of 10, at least 800.
         nfe: network calls per sample, odd.
         judge_steps: optimiser steps of the judge.
-        resume: go on from ``out_dir``'s training checkpoint instead of starting anew.
+        resume: go on from ``out_dir``'s newest checkpoint instead of starting anew.
         echo: called with every line of the report.
 
     Returns:
@@ -111,15 +111,18 @@ def quickstart(
 
     Raises:
         ImportError: an optional package is missing.
-        FileNotFoundError, ValueError: there is nothing to resume, or it does not fit the recipe.
+        FileNotFoundError, ValueError: there is nothing to resume, or it was made with another
+            configuration.
         SystemExit: SIGINT or SIGTERM came while training; the last step is saved.
     """
     _require_extras()
-    out, recipe = Path(out_dir), recipe or Recipe()
+    from pydiffcore.train.config import configured
+
+    out, config = Path(out_dir), configured(overrides=overrides, **TRAINING)
     needed = digits.CLASSES * digits.DIFFUSION
     if samples < needed or samples % digits.CLASSES:
         raise ValueError(f"samples is {samples}, expected a multiple of 10, at least {needed}")
-    chosen = plans(recipe.sigma_data, nfe)
+    chosen = plans(config.cell.prediction, nfe)
     out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     data = digits.load()
@@ -128,10 +131,10 @@ def quickstart(
         f"{len(data.reference)} for reference; no scan is in two of them"
     )
     with Pace() as pace:
-        training = _trained(out, recipe, data.diffusion, pace, resume=resume, echo=echo)
+        _train(out, config, pace, resume=resume, echo=echo)
         trained = time.perf_counter()
         try:
-            results = _evaluated(out, training, data, chosen, samples, judge_steps, echo)
+            results = _evaluated(out, data, chosen, samples, judge_steps, echo)
         except KeyboardInterrupt:
             echo(
                 f"the trained model is in {out / 'model'}.safetensors; --resume goes on from there"
@@ -146,7 +149,6 @@ def quickstart(
 
 def _evaluated(
     out: Path,
-    training: Training,
     data: digits.Digits,
     chosen: dict[str, Plan],
     samples: int,
@@ -159,10 +161,10 @@ def _evaluated(
     labels = torch.arange(samples) % digits.CLASSES
     measured = [measure(name, plan, model, yardstick, labels) for name, plan in chosen.items()]
     shown = next(row.pixels for row in measured if row.sampler == SHOWN)
-    _pictures(out, model, chosen[SHOWN], shown, training.losses)
+    _pictures(out, model, chosen[SHOWN], shown)
     for line in _report(yardstick, measured, out):
         echo(line)
-    return _results(model, training.recipe, yardstick, measured)
+    return _results(model, yardstick, measured)
 
 
 def _yardstick(data: digits.Digits, judge_steps: int) -> Yardstick:
@@ -171,11 +173,9 @@ def _yardstick(data: digits.Digits, judge_steps: int) -> Yardstick:
     return Yardstick(judge, train.x0, train.labels, reference.x0, reference.labels)
 
 
-def _results(
-    model: Model, recipe: Recipe, yardstick: Yardstick, measured: list[Measurement]
-) -> dict[str, Any]:
+def _results(model: Model, yardstick: Yardstick, measured: list[Measurement]) -> dict[str, Any]:
     return {
-        "recipe": asdict(recipe),
+        "config": model.meta["training"]["config"],
         "parameters": sum(p.numel() for p in model.network.parameters()),
         "judge_accuracy_on_reference": yardstick.accuracy,
         "frechet_floor": yardstick.floor,
@@ -195,60 +195,37 @@ def _require_extras() -> None:
         )
 
 
-def _trained(
-    out: Path, recipe: Recipe, data: digits.Split, pace: Pace, *, resume: bool, echo: Echo
-) -> Training:
-    """Train to the end, or to a signal, saving the state on the way and the model at the end."""
-    path = out / "training"
-    state = load_training(path, recipe) if resume else Training.start(recipe)
-    if resume:
-        echo(f"resuming at step {state.step} of {recipe.steps}")
-    with StopSignal() as stop, _bar(recipe.steps, state.step) as bar:
-        for progress in train(state, data.images, data.labels):
-            bar(progress.loss)
-            pace.step()
-            if progress.step % SAVE_EVERY == 0 or stop.received is not None:
-                save_training(path, state)
-            if stop.received is not None:
-                break
+def _train(out: Path, config: Config, pace: Pace, *, resume: bool, echo: Echo) -> None:
+    """Train to the end, or to a signal, and write the model at the end."""
+    from pydiffcore.cli.train import Watcher
+    from pydiffcore.data import open_source
+    from pydiffcore.train.run import run
+
+    if resume and not (out / "checkpoints").is_dir():
+        raise FileNotFoundError(2, "there is nothing to resume", str(out / "checkpoints"))
+    if not resume:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    source = open_source(config.data.source)
+    watcher = Watcher(config, source, out)
+
+    def tick(report: Report) -> None:
+        watcher.tick(report)
+        pace.step()
+
+    try:
+        outcome = run(config, source, out, echo=echo, watch=watcher, begin=watcher.begin, tick=tick)
+    finally:
+        watcher.close()
     if pace.gave_up:
         echo("the other cores were busy: most of this ran on one thread")
-    if stop.received is not None and state.step < recipe.steps:
-        echo(f"{stop.received.name} at step {state.step} of {recipe.steps}: all of it is saved in "
-             f"{path}.safetensors; go on with --resume")  # fmt: skip
-        raise SystemExit(128 + stop.received)
-    save_training(path, state)
-    save_model(
-        out / "model",
-        state.ema,
-        sigma_data=recipe.sigma_data,
-        shape=tuple(data.images.shape[1:]),
-        training={"data": "scikit-learn digits", "recipe": asdict(recipe), "steps": state.step},
-    )
-    return state
+    if not outcome.finished:
+        step = f"{outcome.signal} at step {outcome.trainer.step} of {config.steps}"
+        echo(f"{step}: all of it is saved in {out / 'checkpoints'}; go on with --resume")
+        raise SystemExit(128 + signal.Signals[outcome.signal])
+    save_trained(out / "model", outcome.trainer, source=source)
 
 
-@contextmanager
-def _bar(steps: int, done: int) -> Iterator[Callable[[float], None]]:
-    """Yield what to call with each step's loss: a progress bar if tqdm is there."""
-    if find_spec("tqdm") is None:
-        yield lambda loss: None
-        return
-    from tqdm.auto import tqdm
-
-    mean = float("nan")
-    with tqdm(total=steps, initial=done, unit="step", desc="training", mininterval=0.5) as bar:
-
-        def advance(loss: float) -> None:
-            nonlocal mean
-            mean = loss if mean != mean else 0.98 * mean + 0.02 * loss
-            bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
-            bar.update()
-
-        yield advance
-
-
-def _pictures(out: Path, model: Model, plan: Plan, drawn: Tensor, losses: list[float]) -> None:
+def _pictures(out: Path, model: Model, plan: Plan, drawn: Tensor) -> None:
     """Write the grid (a row per digit), one trajectory and the loss curve."""
     apart = functional.pad(drawn, (1, 1, 1, 1))  # digits fill their pixels to the edge
     by_digit = apart.unflatten(0, (-1, digits.CLASSES)).transpose(0, 1)
@@ -273,7 +250,10 @@ def _pictures(out: Path, model: Model, plan: Plan, drawn: Tensor, losses: list[f
     pictures.write_trajectory(
         out / "trajectory.png", torch.stack(queries), torch.stack(denoised), sigmas
     )
-    pictures.write_losses(out / "loss.png", losses)
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
+    pictures.write_losses(
+        out / "loss.png", [line["step"] for line in lines], [line["loss"] for line in lines]
+    )
 
 
 def _report(yardstick: Yardstick, measured: list[Measurement], out: Path) -> list[str]:

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Levels: the noise levels a sampler visits, sigma_0 > ... > sigma_n; see levels/core.py."""
 
-from typing import Any
-
-from pydiffcore.hints import missing
 from pydiffcore.levels.ays import ays
 from pydiffcore.levels.continuous import (
     explicit,
@@ -94,5 +91,7 @@ ELSEWHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from pydiffcore.hints import missing
+
     raise missing(__name__, name, __all__, ELSEWHERE)

@@ -10,9 +10,6 @@ network of a process sees x_t itself, so c_in = alpha there; sigma_t = alpha sig
 noise scale of x_t.  Source of the form: Karras et al. 2022 (arXiv 2206.00364), eq. 7.
 """
 
-from typing import Any
-
-from pydiffcore.hints import missing
 from pydiffcore.prediction.core import Prediction
 from pydiffcore.prediction.of_process import eps, score, v, velocity, x0
 from pydiffcore.prediction.papers import (
@@ -52,5 +49,7 @@ ELSEWHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from pydiffcore.hints import missing
+
     raise missing(__name__, name, __all__, ELSEWHERE)

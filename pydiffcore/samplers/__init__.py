@@ -7,9 +7,6 @@ run) and on NumPy arrays, and see the EDM frame x = x0 + σ z.  ``denoise(x, sig
 step (the levels may be left out; who passes noise in as a function of them needs them).
 """
 
-from typing import Any
-
-from pydiffcore.hints import missing
 from pydiffcore.samplers.afs import afs as afs
 from pydiffcore.samplers.churn import alphafold3 as alphafold3
 from pydiffcore.samplers.churn import euler_churn as euler_churn
@@ -105,5 +102,7 @@ ELSEWHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from pydiffcore.hints import missing
+
     raise missing(__name__, name, globals(), ELSEWHERE)

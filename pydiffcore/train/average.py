@@ -6,6 +6,7 @@ average ← beta average + (1 − beta) theta            beta of a kind, at step
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,11 +14,20 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from pydiffcore.train.ema import ema_copy
 from pydiffcore.train.posthoc import exponent
 from pydiffcore.train.shard import local
 
-__all__ = ["Average", "Fixed", "HalfLife", "InversePower", "Pairs", "Power", "move", "paired"]
+__all__ = [
+    "Average",
+    "Fixed",
+    "HalfLife",
+    "InversePower",
+    "Pairs",
+    "Power",
+    "copied",
+    "move",
+    "paired",
+]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -166,6 +176,11 @@ def move(average: nn.Module, network: nn.Module, beta: float) -> None:
     paired(average, network).move(beta)
 
 
+def copied(network: Network) -> Network:
+    """Return a copy of the network to average into: in evaluation mode, without gradients."""
+    return copy.deepcopy(network).eval().requires_grad_(False)
+
+
 def started(network: Network, kinds: dict[str, Average]) -> dict[str, Network]:
     """Return an average of each kind, all at the network's present weights."""
-    return {name: ema_copy(network) for name in kinds}
+    return {name: copied(network) for name in kinds}

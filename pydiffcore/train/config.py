@@ -13,6 +13,7 @@ Fields are checked by pydantic, which names the field, what came and what is per
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import inspect
@@ -236,7 +237,7 @@ def configured(
             content = tomllib.loads(Path(path).read_text("utf-8"))
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is no valid TOML: {error}") from None
-    content |= fields
+    content |= copy.deepcopy(fields)  # which overrides go into
     for override in overrides:
         _override(content, override)
     try:

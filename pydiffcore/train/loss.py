@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The denoising loss and the law of the noise levels it is taken at.
+"""The denoising loss.
 
 With D = c_skip x + c_out F(c_in x; c_noise), x = x0 + sigma z and a weight lambda(sigma) on the
 error of D,
@@ -26,32 +26,13 @@ from torch import Tensor
 from pydiffcore.ops.corruption import corrupted
 from pydiffcore.ops.uncompiled import uncompiled
 from pydiffcore.prediction import Prediction
-from pydiffcore.train import laws
 from pydiffcore.train.frequencies import spectrum
 from pydiffcore.train.laws.core import number
 from pydiffcore.train.squared import check, squared_error, weighted_loss
 
-__all__ = ["denoising_loss", "denoising_terms", "lognormal_levels"]
+__all__ = ["denoising_loss", "denoising_terms"]
 
 Weight = Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
-def lognormal_levels(
-    seeds: Any, mean: float = -1.2, std: float = 1.2, *, stream: int = 0
-) -> NDArray[np.float64]:
-    """Return levels with ln sigma ~ N(mean, std²), stratified over the batch: float64 [B].
-
-    It is ``laws.lognormal(mean, std).sample(seeds, stream)``.
-
-    Args:
-        seeds: B integers in [0, 2^64).
-        mean, std: of ln sigma, P_mean and P_std of Karras et al. 2022, table 1.
-        stream: which levels of those seeds.
-
-    Raises:
-        ValueError: std is not positive.
-    """
-    return laws.lognormal(mean, std).sample(seeds, stream)
 
 
 def denoising_loss(

@@ -15,8 +15,7 @@ from pydiffcore.data import Numbers, Source, Span
 from pydiffcore.data.array import as_numpy
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.networks import NETWORKS
-from pydiffcore.networks.unet import UNet
-from pydiffcore.prediction import Prediction, edm
+from pydiffcore.prediction import Prediction
 from pydiffcore.train import checkpoint
 from pydiffcore.train.cells import replaced
 from pydiffcore.train.presets import PRESETS
@@ -25,7 +24,7 @@ from pydiffcore.train.shard import whole
 if TYPE_CHECKING:  # it needs pydantic, which a model that is loaded does not
     from pydiffcore.train.trainer import Trainer
 
-__all__ = ["Model", "load_model", "save_model", "save_trained", "stem_of"]
+__all__ = ["Model", "load_model", "save_trained", "stem_of"]
 
 
 @dataclass(frozen=True)
@@ -82,32 +81,6 @@ class Model:
         return Denoiser(
             self.network, self.prediction, condition, learned_variance=self.learned_variance
         )
-
-
-def save_model(
-    path: str | Path,
-    network: UNet,
-    *,
-    sigma_data: float,
-    shape: tuple[int, ...],
-    training: Mapping[str, Any],
-) -> None:
-    """Write weights and meaning as a checkpoint.
-
-    Args:
-        path: its name, without ending.
-        network: the network, normally the averaged one.
-        sigma_data: of the EDM prediction it was trained with.
-        shape: of one sample.
-        training: how it came about, as JSON has it; for the reader only.
-    """
-    meta = {
-        "network": {"name": "unet", **network.config},
-        "prediction": {"name": "edm", "sigma_data": sigma_data},
-        "shape": list(shape),
-        "training": dict(training),
-    }
-    checkpoint.save(path, network.state_dict(), meta)
 
 
 def save_trained(
@@ -193,7 +166,7 @@ def stem_of(path: str | Path) -> Path:
 
 
 def load_model(path: str | Path) -> Model:
-    """Read a model that :func:`save_model` or ``pydiffcore train`` wrote, in evaluation mode.
+    """Read a model that :func:`save_trained` wrote, in evaluation mode.
 
     Args:
         path: the folder of a training, or the model's name with either ending or without.
@@ -213,9 +186,7 @@ def load_model(path: str | Path) -> Model:
         units = [_span(meta.get("units"), name) for name in ("span", "observed")]
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no model: {error!r} in its JSON") from None
-    if kinds == ("unet", "edm") and "learned_variance" not in meaning:
-        prediction, learned = edm(**meaning), False
-    elif kinds[1] in PRESETS and kinds[0] in NETWORKS:
+    if kinds[1] in PRESETS and kinds[0] in NETWORKS:
         given = {part: meaning.get(part) for part in ("process", "prediction")}
         cell = replaced(PRESETS[kinds[1]], given, loss=meaning.get("loss"))
         prediction, learned = cell.prediction, bool(meaning["learned_variance"])

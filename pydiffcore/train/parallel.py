@@ -10,8 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pydiffcore.train.average import Average, started
-from pydiffcore.train.ema import ema_copy
+from pydiffcore.train.average import Average, copied, started
 from pydiffcore.train.ranks import Ranks
 from pydiffcore.train.shard import sharded
 
@@ -35,7 +34,7 @@ def spread(
     """
     if shard:
         # One after the other, so that no device holds a whole network, nor the host many.
-        averages = {name: sharded(ema_copy(network), ranks) for name in kinds}
+        averages = {name: sharded(copied(network), ranks) for name in kinds}
         return sharded(network, ranks), averages
     network.to(ranks.device)
     averages = started(network, kinds)

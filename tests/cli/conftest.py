@@ -6,7 +6,7 @@ import torch
 
 from pydiffcore.cli.main import main
 from pydiffcore.networks import UNet
-from pydiffcore.train import save_model
+from pydiffcore.train import save
 
 MODULE = '''
 import torch
@@ -100,5 +100,10 @@ def checkpoint(tmp_path_factory):
     for parameter in network.parameters():
         if not bool(parameter.any()):
             torch.nn.init.normal_(parameter, std=0.1)
-    save_model(folder / "model", network, sigma_data=0.5, shape=(1, 8, 8), training={})
+    meta = {
+        "network": {"name": "unet", **network.config},
+        "prediction": {"name": "edm", "learned_variance": False},
+        "shape": [1, 8, 8],
+    }
+    save(folder / "model", network.state_dict(), meta)
     return folder

@@ -168,7 +168,6 @@ def test_arguments_that_fit_nothing(text, message):
 
 def test_quickstart_passes_its_arguments_on(run, monkeypatch):
     from pydiffcore.cli import quickstart
-    from pydiffcore.train import Recipe
 
     calls = []
     monkeypatch.setattr(quickstart, "quickstart", lambda *a, **k: calls.append((a, k)))
@@ -178,9 +177,17 @@ def test_quickstart_passes_its_arguments_on(run, monkeypatch):
     assert calls == [
         (
             ("runs/quickstart",),
-            {"recipe": Recipe(), "samples": 1000, "nfe": 35, "resume": False},
+            {"overrides": ["run.seed=0"], "samples": 1000, "nfe": 35, "resume": False},
         ),
-        (("d",), {"recipe": Recipe(seed=3, steps=5), "samples": 800, "nfe": 9, "resume": True}),
+        (
+            ("d",),
+            {
+                "overrides": ["run.seed=3", "run.images=640"],
+                "samples": 800,
+                "nfe": 9,
+                "resume": True,
+            },
+        ),
     ]
 
 
@@ -199,4 +206,4 @@ def test_quickstart_refuses(refused, tmp_path):
     assert "steps is 0" in refused("quickstart", "--out", tmp_path, "--steps", "0")
     assert "nfe is 4" in refused("quickstart", "--out", tmp_path, "--nfe", "4")
     assert "samples is 10" in refused("quickstart", "--out", tmp_path, "--samples", "10")
-    assert "no such checkpoint" in refused("quickstart", "--out", tmp_path, "--resume")
+    assert "checkpoints" in refused("quickstart", "--out", tmp_path, "--resume")

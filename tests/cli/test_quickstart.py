@@ -6,25 +6,32 @@ import signal
 import pytest
 import torch
 
+import pydiffcore
 from pydiffcore.cli import quickstart as module
-from pydiffcore.cli.quickstart import plans, quickstart
-from pydiffcore.train import Recipe, load_model, load_training
-from pydiffcore.train import train as train_steps
+from pydiffcore.cli.quickstart import TRAINING, plans, quickstart
+from pydiffcore.cli.train import Watcher
+from pydiffcore.train import load_model
+from pydiffcore.train.checkpoint import load
+from pydiffcore.train.storage import steps_of
 
-for extra in ("sklearn", "safetensors", "matplotlib", "PIL"):
+for extra in ("sklearn", "safetensors", "matplotlib", "PIL", "pydantic"):
     pytest.importorskip(extra, reason="an extra of the quickstart")
 
-TINY = Recipe(steps=3, batch=8, width=8, embedding=16)
-FILES = [
-    "loss.png", "model.json", "model.safetensors", "results.json", "samples.png",
-    "training.json", "training.safetensors", "trajectory.png",
+STEPS = 3
+TINY = [
+    "network.options={width=8, embedding=16}", "optimiser.batch=8", f"run.images={8 * STEPS}",
+    "run.log_every=1",
 ]  # fmt: skip
+FILES = {
+    "checkpoints", "config.json", "log.jsonl", "loss.png", "model.json", "model.safetensors",
+    "results.json", "samples.png", "trajectory.png",
+}  # fmt: skip
 SAMPLERS = ["euler", "heun", "dpmpp_2m", "dpmpp_2m_sde"]
 
 
 def tiny(out, lines=None, **options):
     echo = (lambda line: None) if lines is None else lines.append
-    return quickstart(out, recipe=TINY, samples=800, nfe=3, judge_steps=3, echo=echo, **options)
+    return quickstart(out, overrides=TINY, samples=800, nfe=3, judge_steps=3, echo=echo, **options)
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +45,18 @@ def stop_at(monkeypatch):
     """Send a signal to this process after some training step."""
 
     def arrange(step, number):
-        def train(*args):
-            for progress in train_steps(*args):
-                if progress.step == step:
-                    os.kill(os.getpid(), number)
-                yield progress
+        def tick(watcher, report):
+            if report.step == step:
+                os.kill(os.getpid(), number)
 
-        monkeypatch.setattr(module, "train", train)
+        monkeypatch.setattr(Watcher, "tick", tick)
 
     return arrange
 
 
 def test_files(finished):
     out, results, _ = finished
-    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert {path.name for path in out.iterdir()} - {"tensorboard"} == FILES
     assert json.loads((out / "results.json").read_text()) == results
 
 
@@ -91,17 +96,35 @@ def test_rows_of_the_grid_are_digits(finished, monkeypatch, tmp_path):
     )  # fmt: skip
     images = (torch.arange(800) % 10).to(torch.uint8).view(800, 1, 1, 1).expand(800, 1, 8, 8)
     model = load_model(finished[0] / "model")
-    module._pictures(tmp_path, model, plans(0.5, 3)["heun"], images, [1.0])
+    line = '{"step": 1, "loss": 1.0}\n{"step": 2, "loss": null}\n'
+    (tmp_path / "log.jsonl").write_text(line)
+    module._pictures(tmp_path, model, plans(model.prediction, 3)["heun"], images)
     rows = written["images"][:, 0, 4, 4].view(-1, written["columns"])
     assert torch.equal(rows, torch.arange(10, dtype=torch.uint8)[:, None].expand_as(rows))
 
 
 def test_the_model_is_the_average_of_the_training(finished):
-    state = load_training(finished[0] / "training", TINY)
-    model = load_model(finished[0] / "model")
-    for name, tensor in state.ema.state_dict().items():
-        assert torch.equal(tensor, model.network.state_dict()[name])
-    assert state.step == TINY.steps
+    (step, path), *_ = steps_of(finished[0])
+    model, (tensors, _) = load_model(finished[0] / "model"), load(path)
+    for name, tensor in model.network.state_dict().items():
+        assert torch.equal(tensor, tensors[f"average.ema/{name}"])
+    assert step == STEPS
+    assert model.prediction == pydiffcore.prediction.edm(0.5)
+
+
+def test_overrides_leave_the_configuration_alone(finished):
+    assert TRAINING["run"]["images"] == 1600 * 128
+    assert json.loads((finished[0] / "config.json").read_text())["run"]["images"] == 8 * STEPS
+
+
+def test_a_new_start_is_one(finished, tmp_path):
+    """Another configuration in the same folder is no error, and nothing of the first is left."""
+    tiny(tmp_path)
+    wider = [*TINY, "network.options={width=16, embedding=16}"]
+    quickstart(tmp_path, overrides=wider, samples=800, nfe=3, judge_steps=3, echo=lambda line: None)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+    assert load_model(tmp_path).network.config["width"] == 16
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -115,7 +138,7 @@ def test_interrupted_saves_says_so_and_resumes_to_the_same_model(
     assert stopped.value.code == 128 + number
     assert "step 2 of 3" in lines[-1]
     assert "--resume" in lines[-1]
-    assert load_training(tmp_path / "training", TINY).step == 2
+    assert [step for step, _ in steps_of(tmp_path)] == [2]
     assert not (tmp_path / "model.json").exists()
     monkeypatch.undo()
     resumed = tiny(tmp_path, resume=True)
@@ -137,20 +160,23 @@ def test_interrupted_while_measuring_keeps_the_model(monkeypatch, tmp_path):
 
 
 def test_a_signal_at_the_last_step_stops_nothing(stop_at, monkeypatch, tmp_path):
-    stop_at(TINY.steps, signal.SIGTERM)
+    stop_at(STEPS, signal.SIGTERM)
     assert tiny(tmp_path)["samples"] == 800
 
 
 def test_nothing_to_resume(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"training\.json"):
+    with pytest.raises(FileNotFoundError, match="checkpoints"):
         tiny(tmp_path, resume=True)
 
 
 def test_altered_training_is_refused(finished, tmp_path):
-    for name in ("training.json", "training.safetensors"):
-        (tmp_path / name).write_bytes((finished[0] / name).read_bytes()[:-9])
-    with pytest.raises(ValueError, match="truncated or altered"):
-        tiny(tmp_path, resume=True)
+    """It is named, and the training begins anew."""
+    lines = []
+    (tmp_path / "checkpoints").mkdir()
+    for path in (finished[0] / "checkpoints").iterdir():
+        (tmp_path / "checkpoints" / path.name).write_bytes(path.read_bytes()[:-9])
+    tiny(tmp_path, lines, resume=True)
+    assert sum("truncated or altered" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize(
@@ -160,14 +186,14 @@ def test_altered_training_is_refused(finished, tmp_path):
 )  # fmt: skip
 def test_bad_numbers_are_named_before_anything_is_done(tmp_path, options, text):
     with pytest.raises(ValueError, match=text):
-        quickstart(tmp_path / "out", recipe=TINY, **options)
+        quickstart(tmp_path / "out", overrides=TINY, **options)
     assert not (tmp_path / "out").exists()
 
 
 def test_missing_extras_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "sklearn" else object())
     with pytest.raises(ImportError, match=r"scikit-learn: pip install 'pydiffcore\[digits\]'"):
-        quickstart(tmp_path / "out", recipe=TINY)
+        quickstart(tmp_path / "out", overrides=TINY)
 
 
 @pytest.mark.slow

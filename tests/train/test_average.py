@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from pydiffcore.train import posthoc
-from pydiffcore.train.average import Fixed, HalfLife, InversePower, Power, move, started
-from pydiffcore.train.ema import ema_update
+from pydiffcore.train.average import Fixed, HalfLife, InversePower, Power, copied, move, started
 from pydiffcore.train.rates import Rate
 
 
@@ -20,14 +19,26 @@ def history(kind, values, batch=4):
     return float(average.weight)
 
 
-def test_half_life_is_that_of_the_existing_average():
-    network = nn.Linear(3, 2)
-    pair = [started(network, {"a": HalfLife(20.0 * 4)})["a"] for _ in range(2)]
-    for step in range(1, 200):
-        network.weight.data.normal_(generator=torch.Generator().manual_seed(step))
-        move(pair[0], network, HalfLife(20.0 * 4).beta(step, 4))
-        ema_update(pair[1], network, step, half_life=20.0)
-    torch.testing.assert_close(pair[0].weight, pair[1].weight)
+def test_a_ramp_forgets_the_first_weights():
+    """The product of all 2^(−1/(0.05 n)): nothing of the start is left."""
+    assert history(HalfLife(1e12, ramp=0.05), [1.0] + [0.0] * 100) < 1e-9
+
+
+def test_a_copy_is_apart_and_has_no_gradient():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
+    average = copied(network)
+    assert not average.training
+    assert not any(p.requires_grad for p in average.parameters())
+    assert all(p.requires_grad for p in network.parameters())
+    assert average[0].weight.data_ptr() != network[0].weight.data_ptr()
+
+
+def test_buffers_are_taken_as_they_are():
+    network = nn.BatchNorm1d(2)
+    average = copied(network)
+    network.running_mean.fill_(3)
+    move(average, network, 0.99)
+    assert torch.equal(average.running_mean, network.running_mean)
 
 
 def test_a_weight_counts_half_after_the_half_life():

@@ -131,12 +131,10 @@ def test_samples_are_stratified_in_the_order_of_the_batch(law):
 
 def test_lognormal_levels_are_the_same_bits_as_the_formula_in_torch():
     from pydiffcore.ops.noise import LEVEL, normal
-    from pydiffcore.train import lognormal_levels
 
     z = normal(range(5, 42), (), purpose=LEVEL, stream=3).double()
     u = (torch.arange(37) + torch.special.ndtr(z).clamp(1e-6, 1 - 1e-6)) / 37
     expected = torch.exp(-0.8 + 1.6 * torch.special.ndtri(u)).numpy()
-    assert np.array_equal(lognormal_levels(range(5, 42), -0.8, 1.6, stream=3), expected)
     assert np.array_equal(laws.lognormal(-0.8, 1.6).sample(range(5, 42), 3), expected)
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 from pydiffcore.ops.corruption import corrupt
 from pydiffcore.prediction import edm, eps
 from pydiffcore.process import vp
-from pydiffcore.train import denoising_loss, laws, lognormal_levels, weights
+from pydiffcore.train import denoising_loss, laws, weights
 
 PREDICTIONS = [edm(0.5), eps(vp())]
 
@@ -69,26 +69,27 @@ def test_gradient_and_condition_reach_the_network():
 
 
 def test_levels_follow_their_law():
-    levels = np.concatenate([lognormal_levels(range(i, i + 8), -0.8, 1.3) for i in range(500)])
+    levels = np.concatenate([laws.lognormal(-0.8, 1.3).sample(range(i, i + 8)) for i in range(500)])
     assert stats.kstest(np.log(levels), "norm", args=(-0.8, 1.3)).pvalue > 1e-3
     assert stats.kstest(np.log(levels), "norm", args=(-0.7, 1.3)).pvalue < 1e-2
 
 
 def test_levels_are_stratified():
-    quantiles = stats.norm.cdf(np.log(lognormal_levels(range(50), 0.2, 0.7)), 0.2, 0.7)
+    quantiles = stats.norm.cdf(np.log(laws.lognormal(0.2, 0.7).sample(range(50))), 0.2, 0.7)
     assert np.floor(quantiles * 50).astype(int).tolist() == list(range(50))
     assert np.ptp(quantiles * 50 % 1) > 0.5
 
 
 def test_levels_depend_on_seeds_and_stream_alone():
-    assert np.array_equal(lognormal_levels(range(9)), lognormal_levels(range(9)))
-    assert not np.array_equal(lognormal_levels(range(9)), lognormal_levels(range(1, 10)))
-    assert not np.array_equal(lognormal_levels(range(9)), lognormal_levels(range(9), stream=1))
+    draw = laws.lognormal().sample
+    assert np.array_equal(draw(range(9)), draw(range(9)))
+    assert not np.array_equal(draw(range(9)), draw(range(1, 10)))
+    assert not np.array_equal(draw(range(9)), draw(range(9), 1))
 
 
 def test_wrong_deviation_is_named():
     with pytest.raises(ValueError, match="std is 0"):
-        lognormal_levels([1], std=0)
+        laws.lognormal(std=0)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

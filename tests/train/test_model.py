@@ -2,22 +2,34 @@
 import pytest
 import torch
 
+pytest.importorskip("safetensors", reason="checkpoints are safetensors")
+pytest.importorskip("pydantic", reason="configurations are pydantic's")
+
 import pydiffcore
 from pydiffcore.networks import UNet
-from pydiffcore.train import load_model, save, save_model
+from pydiffcore.train import load_model, save, save_trained
+from pydiffcore.train.config import configured
+from pydiffcore.train.trainer import Trainer
 
-pytest.importorskip("safetensors", reason="checkpoints are safetensors")
+META = {"network": {"name": "unet"}, "prediction": {"name": "edm", "learned_variance": False},
+        "shape": [1, 8, 8]}  # fmt: skip
 
 
 @pytest.fixture
 def saved(tmp_path):
-    torch.manual_seed(0)
-    network = UNet(width=8, embedding=16).eval()
+    sets = ["network.name=unet", "network.options={width=8, embedding=16}", "run.seed=3"]
+    trainer = Trainer(configured(overrides=sets), (1, 8, 8), 10)
+    network = trainer.averages["ema"]
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    save_model(tmp_path / "model", network, sigma_data=0.7, shape=(1, 8, 8), training={"steps": 1})
+    save_trained(tmp_path / "model", trainer)
     return network, tmp_path / "model"
+
+
+def written(path, network):
+    """Write a network as a model."""
+    save(path, network.state_dict(), {**META, "network": {"name": "unet", **network.config}})
 
 
 def test_round_trip(saved):
@@ -25,9 +37,9 @@ def test_round_trip(saved):
     model = load_model(path)
     x, c_noise, labels = torch.randn(3, 1, 8, 8), torch.randn(3), torch.tensor([1, 2, 10])
     assert torch.equal(model.network(x, c_noise, labels), network(x, c_noise, labels))
-    assert model.prediction == pydiffcore.prediction.edm(0.7)
+    assert model.prediction == pydiffcore.prediction.edm(0.5)
     assert model.shape == (1, 8, 8)
-    assert model.meta["training"] == {"steps": 1}
+    assert model.meta["training"]["config"]["run"]["seed"] == 3
     assert not model.network.training
 
 
@@ -45,7 +57,7 @@ def test_a_checkpoint_beside_a_folder_of_its_name_is_itself(saved):
             for weight in network.parameters():
                 weight.fill_(factor)
             where.parent.mkdir(exist_ok=True)
-            save_model(where, network, sigma_data=0.5, shape=(1, 8, 8), training={})
+            written(where, network)
     for given, factor in ((beside, 1.0), (f"{beside}.safetensors", 1.0), (inside, 2.0)):
         assert float(next(iter(load_model(given).network.parameters())).max()) == factor
 
@@ -57,7 +69,7 @@ def test_a_folder_without_a_model_or_with_two_is_refused(saved):
     with pytest.raises(ValueError, match="holds no model yet: its training writes one"):
         load_model(folder)
     for name in ("a", "b"):
-        save_model(folder / name, network, sigma_data=0.5, shape=(1, 8, 8), training={})
+        written(folder / name, network)
     with pytest.raises(ValueError, match="holds the checkpoints a, b; expected one"):
         load_model(folder)
 
@@ -85,8 +97,7 @@ def test_a_checkpoint_of_something_else(tmp_path):
 
 def test_weights_that_do_not_fit(tmp_path):
     network = UNet(width=8)
-    config = {"network": {"name": "unet", **network.config, "width": 16},
-              "prediction": {"name": "edm", "sigma_data": 0.5}, "shape": [1, 8, 8]}  # fmt: skip
+    config = {**META, "network": {"name": "unet", **network.config, "width": 16}}
     save(tmp_path / "x", network.state_dict(), config)
     with pytest.raises(ValueError, match="does not fit its own description"):
         load_model(tmp_path / "x")

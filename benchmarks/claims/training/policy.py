@@ -31,7 +31,7 @@ from pydiffcore.train.presets import PRESETS
 LENGTH, UNITS = 16, np.array([1.0, 1000.0])
 OVERRIDES = [
     "network.name=unet1d", "network.options={widths=[32, 64], embedding=64}",
-    "optimiser.batch=128", "optimiser.rate={peak=1e-3, kind='cosine'}", "run.images=256000",
+    "optimiser.batch=128", "optimiser.rate={peak=1e-3, kind='cosine'}", "run.images=768000",
     "averages.ema={kind='half_life', images=10000}", "run.save_every=2000", "run.device=cpu",
 ]  # fmt: skip
 
