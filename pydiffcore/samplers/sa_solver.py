@@ -85,7 +85,8 @@ def sa_solver(
 
     Args:
         tau: scale of the noise; a number, (low, high) to have 1 for σ between these, (low, high,
-            value), or a function of σ.  0 is the ODE, 1 the reverse SDE.  A step to σ = 0 has 0.
+            value), or a function of σ, taken where a step begins, as diffusers does; the authors'
+            code takes it at the end.  0 is the ODE, 1 the reverse SDE.  A step to σ = 0 has 0.
         predictor: number of values of D that predict, from 1 to 4.
         corrector: number of values that correct, the new one included, to 4; 0 corrects nothing.
         pece: evaluate again after the corrector, two calls a step, instead of once (PEC).
