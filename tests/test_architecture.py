@@ -16,7 +16,7 @@ LAYER = {
     "plan": 2,
     "ops": 3, "_core": 3,
     "denoiser": 4, "guidance": 4, "condition": 4, "given": 4, "sample": 4, "loop": 4, "capture": 4,
-    "direct": 4, "search": 4,
+    "direct": 4, "search": 4, "rescale": 4,
     "networks": 5, "data": 5,
     "train": 6, "evaluate": 6, "adapters": 6,
     "cli": 7, "study": 7,
