@@ -47,7 +47,9 @@ def given(
     Raises:
         TypeError, ValueError: an argument is missing or does not fit the others.
     """
-    x, noise = _tensor(x), _stack(noise)
+    x, noise = _tensor(x), _tensor(noise)
+    if isinstance(noise, list | tuple) and not plan.draws:
+        noise = None
     stacks = [each for each in (x, noise) if isinstance(each, Tensor)]
     if dtype is None:
         wide = any(each.dtype == torch.float64 for each in stacks)
@@ -77,14 +79,15 @@ def given(
     return Given(shape, found, x, noise, dtype)
 
 
-def _tensor(x: Any) -> Tensor | None:
-    return torch.as_tensor(x) if isinstance(x, np.ndarray) else x
-
-
-def _stack(noise: Noise) -> Any:
-    if isinstance(noise, list | tuple) and len(noise) > 0:
-        return torch.stack([torch.as_tensor(each) for each in noise])
-    return _tensor(noise)
+def _tensor(given: Any) -> Any:
+    """Return an array, or a list of arrays or tensors, as a tensor; anything else as it is."""
+    if isinstance(given, np.ndarray):
+        native = given.dtype.newbyteorder("=")
+        return torch.from_numpy(np.array(given, native, order="C"))  # torch takes no other
+    several = isinstance(given, list | tuple) and len(given) > 0
+    if several and all(isinstance(each, Tensor | np.ndarray) for each in given):
+        return torch.stack([_tensor(each) for each in given])
+    return given
 
 
 def _samples(plan: Plan, x: Tensor | None, noise: Any) -> int:
@@ -93,6 +96,8 @@ def _samples(plan: Plan, x: Tensor | None, noise: Any) -> int:
         raise ValueError("seeds is missing: one per sample, as x is drawn from them")
     if plan.draws and noise is None:
         raise ValueError(f"seeds is missing: {plan.sampler} draws its noise from them")
+    if not isinstance(x, Tensor) or x.ndim == 0:
+        raise ValueError(f"x is {x!r}, expected a tensor of states, [N, *shape]")
     return len(x)
 
 

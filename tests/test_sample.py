@@ -154,6 +154,12 @@ def test_what_is_left_out_is_that_of_the_state():
     *_, last = pydiffcore.trajectory(zero, plan, x=x, noise=z)
     assert torch.equal(last.x, expected)
     assert pydiffcore.sample(zero, PLAN, x=x).dtype == torch.float64  # which draws nothing
+    still = x[::-1].astype(">f8")  # negative strides, other bytes, and nobody may write
+    still.setflags(write=False)
+    given = pydiffcore.sample(zero, PLAN, x=still, noise=[])
+    assert torch.equal(given, pydiffcore.sample(zero, PLAN, x=x[::-1].copy()))
+    assert torch.equal(pydiffcore.sample(zero, PLAN, x=list(torch.from_numpy(x))),
+                       pydiffcore.sample(zero, PLAN, x=x))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -165,7 +171,8 @@ def test_what_is_left_out_is_that_of_the_state():
         ({"noise": torch.zeros(4, 3, 2)}, "seeds is missing: one per sample, as x"),
         ({"x": torch.zeros(3, 2), "shape": (3, 2), "seeds": [1, 2, 3]}, "shape is that of one sa"),
         ({"x": torch.zeros(3, 2), "noise": torch.zeros(4, 3, 3)}, r"noise has shape \(4, 3, 3\)"),
-        ({"x": torch.zeros(())}, "seeds is missing|x has shape"),
+        ({"x": torch.zeros(()), "noise": torch.zeros(4, 3, 2)}, r"x is tensor\(0\.\), expected"),
+        ({"x": torch.zeros(()), "seeds": [1]}, r"x has shape \(\), expected 1 samples"),
     ],
 )
 def test_what_cannot_be_left_out_is_named(kw, says):

@@ -43,7 +43,7 @@ TRAINING: dict[str, Any] = {
     "network": {"name": "unet"},
     "optimiser": {"batch": BATCH, "rate": {"peak": 2e-3, "kind": "cosine", "warmup": 100}},
     "averages": {"ema": {"kind": "half_life", "images": 100.0 * BATCH}},
-    "run": {"images": 1600 * BATCH, "save_every": 250, "log_every": 10, "keep": 1, "device": "cpu"},
+    "run": {"images": 1600 * BATCH, "save_every": 250, "log_every": 10, "keep": 2, "device": "cpu"},
 }
 
 NFE = 35
@@ -200,12 +200,10 @@ def _train(out: Path, config: Config, pace: Pace, *, resume: bool, echo: Echo) -
     from pydiffcore.cli.train import Watcher
     from pydiffcore.data import open_source
     from pydiffcore.train.run import run
+    from pydiffcore.train.storage import steps_of
 
-    if resume and not (out / "checkpoints").is_dir():
-        raise FileNotFoundError(2, "there is nothing to resume", str(out / "checkpoints"))
-    if not resume:
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
     source = open_source(config.data.source)
+    _cleared(out, resume)
     watcher = Watcher(config, source, out)
 
     def tick(report: Report) -> None:
@@ -220,9 +218,38 @@ def _train(out: Path, config: Config, pace: Pace, *, resume: bool, echo: Echo) -
         echo("the other cores were busy: most of this ran on one thread")
     if not outcome.finished:
         step = f"{outcome.signal} at step {outcome.trainer.step} of {config.steps}"
+        if not outcome.saved:
+            last = next((f"those up to step {n} are" for n, _ in steps_of(out)), "no step is")
+            echo(f"{step}, which is not saved: {last} in {out / 'checkpoints'}")
+            raise SystemExit(1)
         echo(f"{step}: all of it is saved in {out / 'checkpoints'}; go on with --resume")
         raise SystemExit(128 + signal.Signals[outcome.signal])
-    save_trained(out / "model", outcome.trainer, source=source)
+    save_trained(out / "model", outcome.trainer)
+
+
+def _cleared(out: Path, resume: bool) -> None:
+    """Take a former quickstart's checkpoints away, unless they are gone on from.
+
+    Raises:
+        FileNotFoundError: there is nothing to go on from.
+        ValueError: the folder holds a training that is no quickstart's.
+    """
+    from pydiffcore.train.storage import steps_of
+
+    if resume:
+        if not steps_of(out):
+            raise FileNotFoundError(2, "there is nothing to resume", str(out / "checkpoints"))
+        return
+    if not steps_of(out):
+        return
+    try:
+        former = json.loads((out / "config.json").read_text("utf-8"))
+        own = (former["data"]["source"], former["network"]["name"]) == ("digits", "unet")
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise ValueError(f"{out} holds another training, expected none or a quickstart's: --out")
+    shutil.rmtree(out / "checkpoints")
 
 
 def _pictures(out: Path, model: Model, plan: Plan, drawn: Tensor) -> None:

@@ -85,7 +85,7 @@ def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
         if watcher is not None:
             watcher.close()
     if together and out.finished:
-        save_trained(folder / "model", out.trainer, source=source)
+        save_trained(folder / "model", out.trainer)
         _draw(out.trainer, folder / "samples.png")
     if here.first and out.finished:
         print(f"{folder / 'model'}.safetensors: {_next(source, folder)} draws from it")

@@ -23,4 +23,5 @@ from pydiffcore.data.opening import open_source as open_source
 from pydiffcore.data.order import Order as Order
 from pydiffcore.data.source import Source as Source
 from pydiffcore.data.span import Span as Span
+from pydiffcore.data.span import Units as Units
 from pydiffcore.data.wrapped import Wrapped as Wrapped

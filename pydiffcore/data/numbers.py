@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pydiffcore.data.array import as_numpy, checked_labels
 from pydiffcore.data.faults import Fault
-from pydiffcore.data.span import Span
+from pydiffcore.data.span import Span, Units
 
 __all__ = ["Numbers"]
 
@@ -64,6 +64,11 @@ class Numbers:
         self.classes = 0 if self.labels is None else int(self.labels.max()) + 1
         self.observed = None if self.observations is None else Span.of(self.observations)
 
+    @property
+    def units(self) -> Units:
+        """Return the spans of values and observations."""
+        return Units(self.span, self.observed)
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -84,7 +89,7 @@ class Numbers:
 def _checked(values: Any, dimensions: tuple[int, ...], where: str) -> NDArray[Any]:
     array = as_numpy(values)
     if array.dtype not in (np.float16, np.float32, np.float64):
-        raise TypeError(f"{where} is of {array.dtype}, expected floating point")
+        raise TypeError(f"{where} is of {array.dtype}, expected float16, float32 or float64")
     if array.ndim not in dimensions or array.size == 0:
         forms = {2: "[N, D]", 3: "[N, T, A]", 4: "[N, C, H, W]"}
         raise ValueError(f"{where} has the shape {array.shape}, expected "

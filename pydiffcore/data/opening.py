@@ -56,10 +56,7 @@ def open_source(
     if isinstance(where, Source):
         return where
     if _is_stored(where):
-        arrays = arrays_in(Path(where))
-        if arrays["images"].dtype.kind == "f":
-            values = arrays.pop("images")
-            return Numbers(values, **arrays, where=str(where))
+        return _stored(Path(where))
     if isinstance(where, np.ndarray | Tensor) and as_numpy(where).dtype.kind == "f":
         return Numbers(where)
     collection = open_collection(where, convert=convert, split=split)
@@ -91,6 +88,17 @@ def _is_stored(where: Any) -> bool:
     return isinstance(where, str | os.PathLike) and str(where).lower().endswith((".npy", ".npz"))
 
 
+def _stored(path: Path) -> Array | Numbers:
+    arrays = arrays_in(path)
+    values, labels = arrays["images"], arrays.get("labels")
+    seen = arrays.get("observations")
+    if values.dtype.kind == "f":
+        return Numbers(values, labels, seen, where=str(path))
+    if seen is not None:
+        raise ValueError(f"{path} has observations, but {values.dtype} values: expected float32")
+    return Array(values, labels, where=str(path))
+
+
 def _at(where: str, convert: bool, split: str) -> Collection | Array:
     path, lower = Path(where), where.lower()
     if where == "digits":
@@ -102,8 +110,10 @@ def _at(where: str, convert: bool, split: str) -> Collection | Array:
     if lower.endswith(".zip"):
         return zipped(path, convert=convert)
     if _is_stored(where):
-        arrays = arrays_in(path)
-        return Array(arrays["images"], arrays.get("labels"), where=where)
+        found = _stored(path)
+        if isinstance(found, Numbers):
+            raise TypeError(f"{where} is of {found.values.dtype}, expected uint8 pixels")
+        return found
     if lower.endswith(ARCHIVES):
         return cifar(path, split)
     raise ValueError(f"the data is {where}, expected a folder, .zip, .npy, .npz, CIFAR's .tar.gz, "

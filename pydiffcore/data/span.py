@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Span"]
+__all__ = ["Span", "Units"]
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,11 @@ class Span:
     @staticmethod
     def _along(features: NDArray[np.float64], ndim: int) -> NDArray[np.float64]:
         return features[:, None, None] if ndim == 4 else features
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of data in floating point: the span of its values, and of its observations."""
+
+    span: Span
+    observed: Span | None = None

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from pydiffcore.ops.checks import checked_guidance
 from pydiffcore.ops.draws import Draws
+from pydiffcore.ops.native import picked
 from pydiffcore.ops.noise import checked_seeds
+from pydiffcore.ops.rows import row_draws
 from pydiffcore.ops.runner import Runner
 from pydiffcore.plan import Plan
 
@@ -55,6 +57,8 @@ class RenewableRunner(Runner):
                 f"{self.plan.nfe} and {self.plan.registers}, the same learned variance and scale "
                 "of the input, as the plan that this runner was made for"
             )
+        if plan is not None and self.native:
+            picked("native", self.device.type, plan.registers, row_draws(plan))
         if guidance is not None and self.guidance is None:
             raise ValueError("guidance was given, but the runner was made without")
         self.seeds = self.seeds if seeds is None else seeds

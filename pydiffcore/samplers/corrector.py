@@ -31,7 +31,7 @@ class Step(NamedTuple):
     def preserves_variance(self) -> bool:
         """Whether alpha²(1 + σ²) = 1 at both, as VP has it."""
         pairs = ((self.alpha, self.sigma), (self.alpha_next, self.sigma_next))
-        return all(abs(alpha**2 * (1 + sigma**2) - 1) < 1e-9 for alpha, sigma in pairs)
+        return all(a < 1 and abs(a * math.hypot(1, sigma) - 1) < 1e-9 for a, sigma in pairs)
 
 
 def _euler(x: Any, D: Any, step: Step) -> tuple[Any, float]:

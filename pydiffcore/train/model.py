@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pydiffcore.data import Numbers, Source, Span
+from pydiffcore.data import Span
 from pydiffcore.data.array import as_numpy
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.networks import NETWORKS
@@ -87,8 +87,6 @@ def save_trained(
     path: str | Path,
     trainer: Trainer,
     average: str | None = None,
-    *,
-    source: Source | None = None,
 ) -> None:
     """Write an average of a training as a model, to be sampled from.
 
@@ -98,7 +96,6 @@ def save_trained(
         path: its name, without ending.
         trainer: between two steps.
         average: its name; the first of the configuration where None.
-        source: what it was trained on; the model keeps the units of data in floating point.
 
     Raises:
         ValueError: the training has no average of this name.
@@ -116,7 +113,7 @@ def save_trained(
             "process": config.process, "prediction": config.prediction, "loss": config.loss,
         },
         "shape": list(trainer.shape),
-        "units": _units(source),
+        "units": None if trainer.units is None else asdict(trainer.units),
         "training": {
             "config": config.model_dump(mode="json"), "step": trainer.step, "average": name,
         },
@@ -124,13 +121,6 @@ def save_trained(
     state = whole(network.state_dict(), trainer.ranks)
     if trainer.ranks.first:
         checkpoint.save(path, state, meta)
-
-
-def _units(source: Source | None) -> dict[str, Any] | None:
-    if not isinstance(source, Numbers):
-        return None
-    observed = None if source.observed is None else asdict(source.observed)
-    return {"span": asdict(source.span), "observed": observed}
 
 
 def _span(units: Mapping[str, Any] | None, name: str) -> Span | None:
@@ -181,7 +171,7 @@ def load_model(path: str | Path) -> Model:
     try:
         network = dict(meta["network"])
         meaning = dict(meta["prediction"])
-        kinds = (network.pop("name"), meaning.pop("name"))
+        kinds, learned = (network.pop("name"), meaning.pop("name")), meaning["learned_variance"]
         shape = tuple(int(size) for size in meta["shape"])
         units = [_span(meta.get("units"), name) for name in ("span", "observed")]
     except (KeyError, TypeError) as error:
@@ -189,7 +179,7 @@ def load_model(path: str | Path) -> Model:
     if kinds[1] in PRESETS and kinds[0] in NETWORKS:
         given = {part: meaning.get(part) for part in ("process", "prediction")}
         cell = replaced(PRESETS[kinds[1]], given, loss=meaning.get("loss"))
-        prediction, learned = cell.prediction, bool(meaning["learned_variance"])
+        prediction = cell.prediction
     else:
         raise ValueError(
             f"{path} holds a model of {kinds}, expected a network of {', '.join(NETWORKS)} and "
@@ -200,4 +190,4 @@ def load_model(path: str | Path) -> Model:
         made.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its own description: {error}") from None
-    return Model(made.eval().requires_grad_(False), prediction, shape, meta, learned, *units)
+    return Model(made.eval().requires_grad_(False), prediction, shape, meta, bool(learned), *units)

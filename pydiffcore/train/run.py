@@ -22,7 +22,7 @@ from pydiffcore.atomic import write_atomically
 from pydiffcore.data import Loader, Numbers
 from pydiffcore.data.source import Source
 from pydiffcore.train.config import Config
-from pydiffcore.train.ranks import Ranks
+from pydiffcore.train.ranks import Ranks, started
 from pydiffcore.train.stop import StopSignal
 from pydiffcore.train.storage import resumed, save
 from pydiffcore.train.trainer import BANDS, Report, Trainer
@@ -104,7 +104,7 @@ def run(
         config: what to do.
         source: images, or numbers.
         folder: gets config.json, log.jsonl, checkpoints/ and snapshots/.
-        ranks: this process among all.
+        ranks: this process among all; None starts it on ``run.device``.
         echo: called with what a user should know; on the first rank alone.
         watch: called with every line of the log; on the first rank alone, or with ``run.shard``
             on all, which must then call a network together.
@@ -116,7 +116,9 @@ def run(
         FloatingPointError: gradients stopped being finite; the last good checkpoint is there.
 
     """
-    ranks = ranks or Ranks()
+    if ranks is None:
+        with started(config.run.device) as here:
+            return run(config, source, folder, here, echo=echo, watch=watch, begin=begin, tick=tick)
     trainer = trainer_of(config, source, ranks)
     step, faults = resumed(folder, trainer)
     steps = ranks.gathered(torch.tensor([step], device=ranks.device)).tolist()
@@ -152,15 +154,16 @@ def trainer_of(config: Config, source: Source, ranks: Ranks) -> Trainer:
     Raises:
         ValueError: the configuration does not fit what the source holds.
     """
-    observations = 0
+    units = None
+    if source.classes and config.data.labels and config.network_name == "unet1d":
+        raise ValueError("data.labels is true, but unet1d takes no classes; expected false")
     if isinstance(source, Numbers):
         for name in ("mirror", "augment"):
             if value := getattr(config.data, name):
                 raise ValueError(f"data.{name} is {value}, but {source.where} holds no images in "
                                  "uint8; expected none of it")  # fmt: skip
-        if source.observations is not None:
-            observations = source.observations.shape[1]
-    return Trainer(config, source.shape, source.classes, ranks, len(source), observations)
+        units = source.units
+    return Trainer(config, source.shape, source.classes, ranks, len(source), units)
 
 
 def _loader(trainer: Trainer, source: Source) -> Loader:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,7 @@ def described(trainer: Trainer) -> dict[str, Any]:
         "shape": list(trainer.shape),
         "classes": trainer.classes,
         "images": trainer.images,
+        "units": None if trainer.units is None else json.loads(json.dumps(asdict(trainer.units))),
         "step": trainer.step,
         "skipped": trainer.skipped,
         "in_a_row": trainer.in_a_row,
@@ -126,7 +128,7 @@ def _plain(network: Any) -> dict[str, Any]:
 def _same(meta: dict[str, Any], trainer: Trainer, path: Path) -> None:
     """Refuse a checkpoint of another training; what changes no number may differ."""
     now = described(trainer)
-    facts = ("shape", "classes", "network", "images")
+    facts = ("shape", "classes", "network", "images", "units")
     known = [name for name in facts if None not in (meta.get(name), now[name])]
     changed = [each for name in known for each in _changed(name, meta[name], now[name])]
     if changed:

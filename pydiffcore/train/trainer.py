@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from pydiffcore.data.augment import Augmentation, dropped, mirrored
 from pydiffcore.data.loader import Batch
+from pydiffcore.data.span import Units
 from pydiffcore.networks import Uncertainty
 from pydiffcore.train.adamw import AdamW
 from pydiffcore.train.ahead import Ahead
@@ -77,7 +78,7 @@ class Trainer:
         classes: of the data, 0 without labels.
         ranks: this process among all.
         images: how many there are; a checkpoint of another number is refused.
-        observations: numbers that each sample is conditioned on, 0 for none.
+        units: of data in floating point, None of images; a checkpoint of others is refused.
 
     Raises:
         ValueError: the network does not fit the samples, or the configuration the ranks.
@@ -91,10 +92,11 @@ class Trainer:
         classes: int,
         ranks: Ranks | None = None,
         images: int | None = None,
-        observations: int = 0,
+        units: Units | None = None,
     ) -> None:
         self.config, self.ranks, self.cell = config, ranks or Ranks(), config.cell
-        self.images = images
+        self.images, self.units = images, units
+        observed = None if units is None else units.observed
         part = len(self.ranks.part(config.optimiser.batch))
         if part % config.optimiser.accumulate:
             raise ValueError(
@@ -109,7 +111,9 @@ class Trainer:
         labelled = config.data.labels and config.network_name != "unet1d"
         self.shape, self.classes = tuple(shape), classes if labelled else 0
         device = self.ranks.device
-        self.network = network_of(config, self.shape, self.classes, observations)
+        self.network = network_of(
+            config, self.shape, self.classes, 0 if observed is None else len(observed.low)
+        )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.run.seed + 2**24)
             learns = self.cell.loss == "uncertainty"

@@ -147,6 +147,36 @@ def test_interrupted_saves_says_so_and_resumes_to_the_same_model(
         assert row["frechet"] == other["frechet"]
 
 
+def test_interrupted_on_a_full_disk_says_what_is_lost(stop_at, monkeypatch, tmp_path):
+    from pydiffcore.train import run
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run, "save", full)
+    stop_at(2, signal.SIGTERM)
+    lines = []
+    with pytest.raises(SystemExit) as stopped:
+        tiny(tmp_path, lines)
+    assert stopped.value.code == 1
+    assert "step 2 of 3, which is not saved: no step is" in lines[-1]
+    monkeypatch.undo()
+    with pytest.raises(FileNotFoundError, match="nothing to resume"):
+        tiny(tmp_path, resume=True)
+
+
+def test_another_training_in_the_folder_is_left_alone(tmp_path):
+    checkpoint = tmp_path / "checkpoints" / "step-00500000.json"
+    checkpoint.parent.mkdir()
+    checkpoint.write_text("{}")
+    for config in (None, '{"data": {"source": "photos.zip"}, "network": {"name": null}}'):
+        if config is not None:
+            (tmp_path / "config.json").write_text(config)
+        with pytest.raises(ValueError, match="holds another training"):
+            tiny(tmp_path)
+        assert checkpoint.exists()
+
+
 def test_interrupted_while_measuring_keeps_the_model(monkeypatch, tmp_path):
     def interrupt(*args):
         raise KeyboardInterrupt

@@ -33,7 +33,7 @@ def test_each_feature_fills_its_span_and_comes_back(shape, dtype):
     assert torch.equal(flat.amin(0), torch.full_like(flat[0], -1.0))
     assert torch.equal(flat.amax(0), torch.full_like(flat[0], 1.0))
     back = source.span.restored(x0.double())
-    width = (flat.shape[-1] * [0.0], 10.0 ** np.arange(flat.shape[-1]))[1]
+    width = 10.0 ** np.arange(flat.shape[-1])
     error = (back - torch.from_numpy(given.astype(np.float64))).abs()
     error = error.movedim(1, -1) if len(shape) == 4 else error
     assert (error.reshape(-1, len(width)).amax(0).numpy() < 1e-6 * width).all()
@@ -105,7 +105,7 @@ def holed(*at):
 @pytest.mark.parametrize(
     ("given", "more", "message"),
     [
-        (np.zeros((2, 3), np.int64), {}, "int64, expected floating point"),
+        (np.zeros((2, 3), np.int64), {}, "int64, expected float16"),
         (np.zeros(5), {}, r"shape \(5,\), expected \[N, D\] or \[N, T, A\] or \[N, C, H, W\]"),
         (np.zeros((0, 3)), {}, "with N > 0"),
         (holed(4321, 1), {}, "not finite in sample 4321"),
@@ -119,3 +119,9 @@ def holed(*at):
 def test_what_is_refused(given, more, message):
     with pytest.raises((TypeError, ValueError), match=message):
         Numbers(given, **more)
+
+
+def test_observations_of_pixels_are_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.zeros((3, 4, 4), np.uint8), obs=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="has observations, but uint8 values"):
+        open_source(tmp_path / "x.npz")

@@ -193,3 +193,15 @@ def test_langevin_steps_that_diverge_are_refused():
     with pytest.raises(ValueError, match=r"expected less than 0\.08"):
         pydiffcore.trace(samplers.langevin, given, step=0.081, convention="ncsnv2")
     assert pydiffcore.trace(samplers.langevin, given, step=0.15, repeats=2).amplification < 1e3
+
+
+def test_tiny_levels_of_other_processes_are_not_vp():
+    """alpha = 1 fulfils alpha² (1 + σ²) = 1 there but for rounding."""
+    ratios = []
+    for scale in (1.0, 1e-6):
+        given = levels.explicit(np.array([4.0, 2.0, 1.0, 0.5]) * scale)
+        plan = pydiffcore.trace(
+            samplers.predictor_corrector, given, predictor="ancestral", corrections=0
+        )
+        ratios.append(plan.S[1:3, 0, 0] / scale)
+    np.testing.assert_allclose(*ratios, rtol=1e-12)

@@ -101,3 +101,12 @@ def test_weights_that_do_not_fit(tmp_path):
     save(tmp_path / "x", network.state_dict(), config)
     with pytest.raises(ValueError, match="does not fit its own description"):
         load_model(tmp_path / "x")
+
+
+def test_a_model_of_an_older_form_is_refused(tmp_path):
+    network = UNet(width=8)
+    meta = {"network": {"name": "unet", **network.config}, "shape": [1, 8, 8],
+            "prediction": {"name": "edm", "sigma_data": 0.5}}  # fmt: skip
+    save(tmp_path / "x", network.state_dict(), meta)
+    with pytest.raises(ValueError, match=r"holds no model: KeyError.'learned_variance'"):
+        load_model(tmp_path / "x")

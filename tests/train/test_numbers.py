@@ -114,11 +114,42 @@ def test_what_does_not_fit_is_refused(tmp_path, capsys):
 
 def test_models_of_images_have_no_units(tmp_path):
     overrides = [*QUICK, "network.options={width=16, multipliers=[1], blocks=1, attention=[]}"]
-    source = open_source("digits")
-    trainer = run.run(configured(overrides=overrides), source, tmp_path).trainer
-    save_trained(tmp_path / "model", trainer, source=source)
+    trainer = run.run(configured(overrides=overrides), open_source("digits"), tmp_path).trainer
+    save_trained(tmp_path / "model", trainer)
     model = load_model(tmp_path)
     assert model.span is None
     assert model.observed is None
     with pytest.raises(ValueError, match="trained without: expected None"):
         model.denoiser(observation=np.zeros((1, 2)))
+
+
+def test_a_training_goes_on_in_its_own_units_alone(tmp_path):
+    """Other data of the same size, even of one number more, would be scaled otherwise."""
+    given = np.random.default_rng(0).uniform(size=(50, 3))
+    other = given.copy()
+    other[7, 1] = 1000.0
+    config = configured(overrides=[*QUICK, "network.name=mlp", NETWORKS["mlp"]])
+    run.run(config, Numbers(given), tmp_path)
+    assert run.run(config, Numbers(given), tmp_path).finished
+    with pytest.raises(ValueError, match=r"another training: units\.span\.high was .*1000"):
+        run.run(config, Numbers(other), tmp_path)
+    seen = configured(overrides=[*QUICK, "network.name=unet1d", NETWORKS["unet1d"]])
+    actions = given[:, :1, None] * np.ones((1, 8, 2))
+    run.run(seen, Numbers(actions, observations=given), tmp_path / "seen")
+    with pytest.raises(ValueError, match=r"another training: units\.observed"):
+        run.run(seen, Numbers(actions, observations=other), tmp_path / "seen")
+
+
+def test_labels_that_a_network_does_not_take_are_refused(tmp_path):
+    source = Numbers(np.random.default_rng(0).normal(size=(50, 8, 2)), np.arange(50) % 3)
+    sets = [*QUICK, "network.name=unet1d", NETWORKS["unet1d"]]
+    with pytest.raises(ValueError, match="unet1d takes no classes; expected false"):
+        run.run(configured(overrides=sets), source, tmp_path)
+    assert run.run(configured(overrides=[*sets, "data.labels=false"]), source, tmp_path).finished
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_the_device_is_that_of_the_configuration(tmp_path):
+    config = configured(overrides=[*QUICK, "network.name=mlp", NETWORKS["mlp"], "run.device=cuda"])
+    with pytest.raises(ValueError, match="device is 'cuda'"):
+        run.run(config, Numbers(np.zeros((20, 3))), tmp_path)

@@ -79,7 +79,7 @@ def trained(tmp_path, monkeypatch):
     rng, folder = np.random.default_rng(0), Path("runs", "policy")
     source = Numbers(rng.normal(size=(20, 8, 2)), observations=rng.normal(size=(20, 2)))
     trainer = runs.run(config, source, folder).trainer
-    save_trained(folder / "model", trainer, source=source)
+    save_trained(folder / "model", trainer)
 
 
 @pytest.mark.usefixtures("trained")

@@ -188,7 +188,8 @@ def _table(name: str, table: FloatArray) -> Law:
 
 def _times(process: Process, first: Any, last: Any) -> tuple[float, float]:
     """Return the range of times, checked: the papers' on [0, 1], else the process's own."""
-    usual = (1e-5, 1.0) if process.t_max <= 1 else (process.t_min, process.t_max)
+    unit = process.size is None and process.t_max <= 1
+    usual = (1e-5, 1.0) if unit else (process.t_min, process.t_max)
     first = number("t_min", usual[0] if first is None else first)
     last = number("t_max", usual[1] if last is None else last)
     if first >= last:
