@@ -65,7 +65,7 @@ PDC_HD Quad<T> network_output(const RowLaunch& l, int64_t row, int64_t sample, c
 }
 
 // Remembers the first row at which a sample's F was not finite. Threads that race here write the
-// same number.
+// same number, or, where its parts are at rows of their own, that of any of these.
 template <class T>
 PDC_HD void check_output(const RowLaunch& l, int64_t row, int64_t sample, const Quad<T>& F, int n) {
   decltype(not_finite(T())) bad = 0;
