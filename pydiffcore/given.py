@@ -64,19 +64,19 @@ def given(
             raise ValueError("shape is missing: the shape of one sample, or x or noise that has it")
         shape = x.shape[1:] if x is not None else stacks[0].shape[2:]
     for name, each, axis in (("x", x, 0), ("noise", noise, 1)):
-        if not isinstance(each, Tensor):
-            continue
-        if each.ndim <= axis or each.shape[axis] != len(found):
-            raise ValueError(
-                f"{name} has shape {tuple(each.shape)}, expected {len(found)} samples on axis "
-                f"{axis}"
-            )
-        if tuple(each.shape[axis + 1 :]) != tuple(shape):
-            raise ValueError(
-                f"{name} has shape {tuple(each.shape)}, expected "
-                f"{(*each.shape[:axis], len(found), *shape)}: shape is that of one sample"
-            )
+        if isinstance(each, Tensor):
+            _check(name, each, axis, len(found), tuple(shape))
     return Given(shape, found, x, noise, dtype)
+
+
+def _check(name: str, each: Tensor, axis: int, samples: int, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor that has not so many samples of this shape, from an axis on."""
+    came = f"{name} has shape {tuple(each.shape)}"
+    if each.ndim <= axis or each.shape[axis] != samples:
+        raise ValueError(f"{came}, expected {samples} samples on axis {axis}")
+    expected = (*each.shape[:axis], samples, *shape)
+    if tuple(each.shape) != expected:
+        raise ValueError(f"{came}, expected {expected}: shape is that of one sample")
 
 
 def _tensor(given: Any) -> Any:
