@@ -136,9 +136,7 @@ def quickstart(
         try:
             results = _evaluated(out, data, chosen, samples, judge_steps, echo)
         except KeyboardInterrupt:
-            echo(
-                f"the trained model is in {out / 'model'}.safetensors; --resume goes on from there"
-            )
+            echo(f"the trained model is in {out}; --resume goes on from there")
             raise
     results["seconds_training"] = trained - began
     results["seconds"] = time.perf_counter() - began
