@@ -149,7 +149,7 @@ def foreach(row: list[Sum], draws: list[str], c: Callable[[float], str]) -> list
 
 def functions(form: str, plan: Plan) -> list[tuple[Callable[..., Any], list[float]]]:
     """Return for each row of a plan, after the first, its function and its coefficients."""
-    rows = fold(plan, unit_noise=False)
+    rows = fold(plan, unit_noise=False, copies=True)
     copies = bool(rows.c_in[0] != 1.0)
     made: dict[str, Callable[..., Any]] = {}
     result, factors = [], [1.0] * int(rows.registers_in[1])

@@ -90,7 +90,7 @@ def row_of(case: cases.Case, order: str) -> Row:
     """Measure one sampler; numbers per step are of the steps that n = 24 has over n = 12."""
     short, long = traced(case, 12), traced(case, 24)
     calls = (long.nfe - short.nfe) / 12
-    moved = long.registers_in[1:] + long.registers_out[1:] + 1
+    moved = long.planes.reads[1:].sum(axis=1) + long.planes.writes[1:].sum(axis=1) + 1
     options = ", ".join(f"{k}={getattr(v, 'name', v)}" for k, v in case.options.items())
     return Row(
         case.sampler.__name__, options, order, calls, long.registers,

@@ -177,6 +177,8 @@ void row(Numbers& numbers, const Shape& shape, int state_dtype, int dtype, Diges
                            in,
                            in,
                            draws,
+                           nullptr,
+                           nullptr,
                            A.data(),
                            f.data(),
                            d.data(),

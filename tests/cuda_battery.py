@@ -30,6 +30,7 @@ def plan(rng, K, M, B, *, clip=None, guided=None):
     table["registers_in"] = rng.integers(1, K + 1, ROWS)
     table["registers_in"][0] = 0 if M else 1
     table["registers_out"] = rng.integers(1, K + 1, ROWS)
+    table |= battery.planes(rng, K, ROWS)
     table["draws"] = rng.integers(0, M + 1, ROWS)
     table["draws"][0] = M
     table["c_in"][-1] = 0.0

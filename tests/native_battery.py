@@ -36,6 +36,13 @@ def table(rng, K, M, B, clip, guided):
     }  # fmt: skip
 
 
+def planes(rng, K, R):
+    """Planes that R rows read and write: 0 first, the others in any order."""
+    rest = np.tile(np.arange(1, K, dtype=np.int32), (2, R, 1))
+    both = np.pad(rng.permuted(rest, axis=2), ((0, 0), (0, 0), (1, 0)))
+    return {"source": both[0], "target": both[1]}
+
+
 def seeds_of(rng, B):
     return rng.integers(0, 2**64, B, dtype=np.uint64)
 

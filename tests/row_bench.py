@@ -13,7 +13,7 @@ IO_DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
 def oracle(t, row, state, F, unconditional, noise, seeds):
-    """One row in NumPy: registers after it, and the next input before its cast."""
+    """One row in NumPy: what it writes to the target planes, and the next input before its cast."""
     T, N = state.dtype.type, state.shape[2]
     z = noise
     if noise is None:
@@ -30,7 +30,8 @@ def oracle(t, row, state, F, unconditional, noise, seeds):
         D = np.minimum(np.maximum(D, T(low)), T(high))
     after = []
     for j in range(t["registers_out"][row]):
-        terms = [T(t["A"][row, j, k]) * state[k] for k in range(t["registers_in"][row])]
+        read = [state[plane] for plane in t["source"][row][: t["registers_in"][row]]]
+        terms = [T(t["A"][row, j, k]) * register for k, register in enumerate(read)]
         terms += [] if F is None else [T(t["f"][row, j]) * F]
         terms += [] if t["clip"] is None else [T(t["d"][row, j]) * D]
         terms += [T(t["S"][row, j, m]) * z[m] for m in range(t["draws"][row])]
@@ -51,6 +52,7 @@ class Bench:
         self.table = battery.table(rng, K, M, self.B, clip, guided)
         self.table["registers_in"] = [K if kin is None else kin] * 2
         self.table["registers_out"] = [kout or K] * 2
+        self.table |= battery.planes(rng, K, 2)
         self.seeds = battery.seeds_of(rng, self.B)
         self.state = battery.tensor(rng, (K, *shape), TORCH[state])
         self.F, self.unconditional, self.input = (battery.tensor(rng, shape, io) for _ in range(3))
@@ -67,8 +69,9 @@ class Bench:
 
     def check(self, expected):
         after, input = expected
-        for j, register in enumerate(after):
-            np.testing.assert_array_equal(self.state[j].numpy(), register)
+        state = self.before.copy()
+        state[self.table["target"][1][: len(after)]] = after
+        np.testing.assert_array_equal(self.state.numpy(), state)
         assert torch.equal(self.input, torch.from_numpy(input).to(self.input.dtype))
 
     def advance(self, F=None, unconditional=None, noise=None, row=1):

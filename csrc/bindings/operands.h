@@ -16,7 +16,7 @@ using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
 
 // Keeps the arrays that the plain structures point into.
 struct Operands {
-  Array<int32_t> registers_in, registers_out, draws_of_row;
+  Array<int32_t> registers_in, registers_out, source, target, draws_of_row;
   Array<double> A, f, d, S, c_skip, c_out, c_in, weights;
   Array<uint32_t> stream, purpose;
   Array<uint64_t> seeds;
@@ -24,7 +24,7 @@ struct Operands {
   pdc_tensors tensors = {};
 
   explicit Operands(const py::tuple& arguments) {
-    if (arguments.size() != 24) throw py::type_error("a program takes 24 operands");
+    if (arguments.size() != 26) throw py::type_error("a program takes 26 operands");
     size_t at = 0;
     const auto next = [&] { return py::object(arguments[at++]); };
     const auto column = [&](auto& array) {
@@ -35,6 +35,8 @@ struct Operands {
     table.draws = next().cast<int32_t>();
     table.registers_in = column(registers_in);
     table.registers_out = column(registers_out);
+    table.source = column(source);
+    table.target = column(target);
     table.draws_of_row = column(draws_of_row);
     table.rows = static_cast<int32_t>(registers_in.size());
     table.A = column(A);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C interface but for programs: descriptions of the library, normals, corruption.
+#define PDC_TARGET program
 #include "pydiffcore/capi.h"
 
 #include <dlfcn.h>
@@ -7,6 +8,10 @@
 
 #include "kernels.h"
 #include "parallel.h"
+#include "table.h"
+
+using pdc::program::is_float;
+using pdc::program::valid;
 
 namespace {
 
@@ -17,8 +22,6 @@ void run(const Call& call, void (*kernel)(const Call&, int64_t, int64_t), double
   const double elements = static_cast<double>(call.layout.samples) * call.layout.size;
   pdc::run_kernel(kernel, call, call.layout.tiles, cost * elements);
 }
-
-bool is_float(int dtype) { return dtype >= PDC_FLOAT32 && dtype <= PDC_FLOAT16; }
 
 }  // namespace
 
@@ -52,9 +55,7 @@ int pdc_normal(void* out, int dtype, int64_t samples, int64_t size, const uint64
 }
 
 int pdc_corrupt(const pdc_corruption* c) {
-  if (!pdc::kernels() || c->samples < 0 || c->size < 0 || !is_float(c->input_dtype) ||
-      !(is_float(c->image_dtype) || c->image_dtype == PDC_UINT8))
-    return PDC_INVALID;
+  if (!pdc::kernels() || !valid(*c)) return PDC_INVALID;
   const pdc::CorruptionCall call = {pdc::layout_of(c->samples, c->size),
                                     c->seeds,
                                     c->purpose,

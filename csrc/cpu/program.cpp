@@ -8,12 +8,12 @@
 #include "pydiffcore/capi.h"
 #include "table.h"
 
-using pdc::program::apart;
 using pdc::program::channels_last;
-using pdc::program::item_bytes;
 using pdc::program::Row;
 using pdc::program::row_of;
 using pdc::program::valid;
+using pdc::program::Written;
+using pdc::program::written_of;
 
 struct pdc_program {
   pdc::Layout layout;
@@ -24,20 +24,13 @@ struct pdc_program {
   std::vector<uint64_t> seeds;
   bool guidance_per_sample;
   int state_dtype, input_dtype;
-  char* state;
-  char* input;
-  int64_t state_bytes, input_bytes;
-  int64_t state_item;
+  void* state;
+  void* input;
+  Written written;
   int registers, draws;
 };
 
 namespace {
-
-// Whether an operand of the network's type may be read while state and input are written.
-bool readable(const pdc_program& p, const void* F) {
-  return apart(F, p.input_bytes, p.state, p.state_bytes) &&
-         (F == p.input || apart(F, p.input_bytes, p.input, p.input_bytes));
-}
 
 struct Work {
   const pdc::RowCall* call;
@@ -57,7 +50,6 @@ pdc_program* pdc_program_create(const pdc_table* table, const pdc_tensors* tenso
   const pdc_table& t = *table;
   const pdc_tensors& x = *tensors;
   if (!pdc::kernels() || !valid(t, x)) return nullptr;
-  const int64_t elements = x.samples * x.size;
   pdc_program* p = new pdc_program{};
   const int64_t channels = channels_last(x);
   p->layout = channels ? pdc::layout_of_channels(x.samples, x.size, channels)
@@ -77,13 +69,11 @@ pdc_program* pdc_program_create(const pdc_table* table, const pdc_tensors* tenso
   p->seeds.assign(x.seeds, x.seeds + x.samples);
   p->state_dtype = x.state_dtype;
   p->input_dtype = x.input_dtype;
-  p->state = static_cast<char*>(x.state);
-  p->input = static_cast<char*>(x.input);
-  p->state_item = item_bytes(x.state_dtype);
+  p->state = x.state;
+  p->input = x.input;
+  p->written = written_of(t, x);
   p->registers = t.registers;
   p->draws = t.draws;
-  p->state_bytes = t.registers * elements * p->state_item;
-  p->input_bytes = elements * item_bytes(x.input_dtype);
   return p;
 }
 
@@ -100,16 +90,8 @@ int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* un
   const int draws = single ? p->rows32[r].draws : p->rows64[r].draws;
   const int registers = single ? p->rows32[r].registers_in + p->rows32[r].registers_out
                                : p->rows64[r].registers_in + p->rows64[r].registers_out;
-  const int64_t elements = pdc_program_elements(p);
-  if ((F && !readable(*p, F)) || (unconditional && !readable(*p, unconditional)))
-    return PDC_OVERLAP;
-  for (const void* x : {noise, scale}) {
-    const int64_t bytes = draws * elements * p->state_item;
-    if (x &&
-        !(apart(x, bytes, p->state, p->state_bytes) && apart(x, bytes, p->input, p->input_bytes)))
-      return PDC_OVERLAP;
-  }
-  if (unconditional && (!F || p->guidance.empty())) return PDC_INVALID;
+  const int status = p->written.check(F, unconditional, noise, scale, draws);
+  if (status) return status;
   const int64_t stride = p->guidance_per_sample ? p->layout.samples : 1;
   const double* w = unconditional ? p->guidance.data() + r * stride : nullptr;
   const pdc::RowCall call = {
@@ -119,7 +101,7 @@ int pdc_program_advance(pdc_program* p, int64_t r, const void* F, const void* un
   Work work = {&call, p->kernels, false};
   const double cost = 0.017 * (registers + 3) * (single ? 1 : 2) +
                       ((noise ? 0.04 : 0.45) + (scale ? 0.04 : 0)) * draws;
-  pdc::parallel_for(p->layout.tiles, cost * elements, part, &work);
+  pdc::parallel_for(p->layout.tiles, cost * pdc_program_elements(p), part, &work);
   return work.bad ? PDC_NOT_FINITE : PDC_OK;
 }
 
@@ -132,9 +114,8 @@ int pdc_program_advance_rows(pdc_program* p, const int32_t* rows, int64_t segmen
   const int64_t count = single ? p->rows32.size() : p->rows64.size();
   for (int64_t i = 0; i < samples * segments; ++i)
     if (rows[i] < -1 || rows[i] >= count) return PDC_NO_SUCH_ROW;
-  if ((F && !readable(*p, F)) || (unconditional && !readable(*p, unconditional)))
-    return PDC_OVERLAP;
-  if (unconditional && (!F || p->guidance.empty())) return PDC_INVALID;
+  const int status = p->written.check(F, unconditional, nullptr, nullptr, 0);
+  if (status) return status;
   pdc::RowCall call = {};
   call.layout = pdc::layout_of_segments(samples, size, segments);
   call.seeds = p->seeds.data();

@@ -14,8 +14,8 @@ namespace {
 // No __restrict: input may be F.
 template <class T>
 struct Operands {
-  T* reg;
-  int64_t plane;  // from one register to the next
+  T* reg;         // plane 0 of the state
+  int64_t plane;  // from one plane to the next
   const T* F;     // NULL in a row that follows no network call
   const T* extra[kMaxDraws + 1];
   T g[kMaxRegisters][kMaxDraws + 1];  // coefficients of extra
@@ -35,25 +35,28 @@ uint64_t fused(const Row<T>& row, const Operands<T>& o) {
     f[j] = row.f[j];
   }
   const T c_in = row.c_in;
-  T* const registers = o.reg;
+  const T* from[KIN];
+  T* to[KOUT];
+  for (int k = 0; k < KIN; ++k) from[k] = o.reg + row.source[k] * o.plane;
+  for (int j = 0; j < KOUT; ++j) to[j] = o.reg + row.target[j] * o.plane;
   T* const input = o.input;
   const T* const network = o.F;
   const T* const extra0 = o.extra[0];
   const T* const extra1 = o.extra[1];
-  const int64_t n = o.n, plane = o.plane;
+  const int64_t n = o.n;
   decltype(not_finite(T())) bad = 0;
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) {
     T reg[KIN], next[KOUT], extra[EXTRA + 1];
 #pragma GCC unroll 8
-    for (int k = 0; k < KIN; ++k) reg[k] = registers[k * plane + i];
+    for (int k = 0; k < KIN; ++k) reg[k] = from[k][i];
     const T F = network[i];
     if (EXTRA > 0) extra[0] = extra0[i];
     if (EXTRA > 1) extra[1] = extra1[i];
 #pragma GCC unroll 8
     for (int j = 0; j < KOUT; ++j) next[j] = combine<KIN, EXTRA>(A[j], f[j], g[j], reg, F, extra);
 #pragma GCC unroll 8
-    for (int j = 0; j < KOUT; ++j) registers[j * plane + i] = next[j];
+    for (int j = 0; j < KOUT; ++j) to[j][i] = next[j];
     input[i] = mul(c_in, next[0]);
     bad |= not_finite(F);
   }
@@ -76,7 +79,7 @@ uint64_t general(const Row<T>& row, const Operands<T>& o) {
       }
       first = false;
     };
-    for (int k = 0; k < row.registers_in; ++k) term(row.A[j][k], o.reg + k * o.plane);
+    for (int k = 0; k < row.registers_in; ++k) term(row.A[j][k], o.reg + row.source[k] * o.plane);
     if (o.F) term(row.f[j], o.F);
     for (int m = 0; m < o.extras; ++m) term(o.g[j][m], o.extra[m]);
     if (first)
@@ -86,7 +89,7 @@ uint64_t general(const Row<T>& row, const Operands<T>& o) {
   if (o.F)
     for (int64_t i = 0; i < n; ++i) bad |= not_finite(o.F[i]);
   for (int j = 0; j < row.registers_out; ++j)
-    for (int64_t i = 0; i < n; ++i) o.reg[j * o.plane + i] = next[j][i];
+    for (int64_t i = 0; i < n; ++i) o.reg[row.target[j] * o.plane + i] = next[j][i];
   for (int64_t i = 0; i < n; ++i) o.input[i] = mul(row.c_in, next[0][i]);
   return bad;
 }

@@ -11,12 +11,14 @@
 
 using pdc::Grid;
 using pdc::RowLaunch;
-using pdc::program::apart;
 using pdc::program::channels_last;
+using pdc::program::is_float;
 using pdc::program::item_bytes;
 using pdc::program::Row;
 using pdc::program::row_of;
 using pdc::program::valid;
+using pdc::program::Written;
+using pdc::program::written_of;
 
 struct pdc_cuda_program {
   RowLaunch launch;
@@ -25,8 +27,7 @@ struct pdc_cuda_program {
   pdc::RowKind kind;
   std::vector<int32_t> draws_of_row;
   int device, state_dtype, input_dtype, registers;
-  int64_t state_bytes, input_bytes;
-  bool guided;
+  Written written;
 };
 
 Grid pdc::grid_of(int64_t samples, int64_t size, int32_t blocks, int32_t threads) {
@@ -35,8 +36,6 @@ Grid pdc::grid_of(int64_t samples, int64_t size, int32_t blocks, int32_t threads
 }
 
 namespace {
-
-bool is_float(int dtype) { return dtype >= PDC_FLOAT32 && dtype <= PDC_FLOAT16; }
 
 // Whether quads of a type can be read whole at this address.
 bool aligned(const void* address, int dtype) {
@@ -87,13 +86,6 @@ void write_typed(const pdc_table& t, const pdc_tensors& x, const pdc_block& layo
   for (int64_t i = 0; i < weights; ++i) w[i] = static_cast<T>(t.guidance[i]);
 }
 
-// Whether an operand of the network's type may be read while state and input are written.
-bool readable(const pdc_cuda_program& p, const void* F) {
-  const RowLaunch& l = p.launch;
-  return apart(F, p.input_bytes, l.state, p.state_bytes) &&
-         (F == l.input || apart(F, p.input_bytes, l.input, p.input_bytes));
-}
-
 int64_t draws_of(const pdc_cuda_program& p, int64_t row) {
   if (row != PDC_NEXT_ROW) return p.draws_of_row[row];
   int64_t most = 0;
@@ -103,14 +95,8 @@ int64_t draws_of(const pdc_cuda_program& p, int64_t row) {
 
 int check(const pdc_cuda_program& p, int64_t row, const void* F, const void* unconditional,
           const void* noise, const void* scale) {
-  const RowLaunch& l = p.launch;
-  if (row != PDC_NEXT_ROW && (row < 0 || row >= l.row_count)) return PDC_NO_SUCH_ROW;
-  if ((F && !readable(p, F)) || (unconditional && !readable(p, unconditional))) return PDC_OVERLAP;
-  const int64_t bytes = draws_of(p, row) * l.plane * item_bytes(p.state_dtype);
-  for (const void* x : {noise, scale})
-    if (x && !(apart(x, bytes, l.state, p.state_bytes) && apart(x, bytes, l.input, p.input_bytes)))
-      return PDC_OVERLAP;
-  return unconditional && (!F || !p.guided) ? PDC_INVALID : PDC_OK;
+  if (row != PDC_NEXT_ROW && (row < 0 || row >= p.launch.row_count)) return PDC_NO_SUCH_ROW;
+  return p.written.check(F, unconditional, noise, scale, draws_of(p, row));
 }
 
 }  // namespace
@@ -176,9 +162,7 @@ pdc_cuda_program* pdc_cuda_program_create(const pdc_place* place, const pdc_tabl
   p.state_dtype = x.state_dtype;
   p.input_dtype = x.input_dtype;
   p.registers = t.registers;
-  p.state_bytes = t.registers * l.plane * item_bytes(x.state_dtype);
-  p.input_bytes = l.plane * item_bytes(x.input_dtype);
-  p.guided = t.guidance != nullptr;
+  p.written = written_of(t, x);
   return new pdc_cuda_program(p);
 }
 
@@ -250,9 +234,7 @@ int pdc_cuda_normal(const pdc_place* place, void* out, int dtype, int64_t sample
 }
 
 int pdc_cuda_corrupt(const pdc_place* place, const pdc_corruption* c) {
-  if (c->samples < 0 || c->size < 0 || !is_float(c->input_dtype) ||
-      !(is_float(c->image_dtype) || c->image_dtype == PDC_UINT8))
-    return PDC_INVALID;
+  if (!valid(*c)) return PDC_INVALID;
   if (c->samples * c->size == 0) return PDC_OK;
   const void* const kernel = pdc::corruption_kernel_of();
   pdc::CorruptionLaunch l = {

@@ -21,7 +21,8 @@ PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Curso
   Registers<K, T> r;
   PDC_UNROLL
   for (int k = 0; k < K; ++k)
-    if (k < in || (k == 0 && clips)) r.old[k] = load(state + k * l.plane, place);
+    if (k < in || (k == 0 && clips))
+      r.old[k] = load(state + constant(&row.source[k]) * l.plane, place);
   Quad<T> F = {};
   if (l.F) F = network_output<T, E>(l, index, at.sample, network);
   add_registers(row, in, out, &r);
@@ -45,7 +46,7 @@ PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Curso
   }
   PDC_UNROLL
   for (int j = 0; j < K; ++j)
-    if (j < out) store(state + j * l.plane, r.next[j], place);
+    if (j < out) store(state + constant(&row.target[j]) * l.plane, r.next[j], place);
   const T c_in = constant(&row.c_in);
   if (c_in != 0) {
     PDC_UNROLL

@@ -54,7 +54,7 @@ def eager(plan: Plan, form: str = "in place") -> Run:
     """
     if plan.clip is not None:
         raise ValueError("the plan clips, expected one that does not")
-    add, rows, n = FORMS[form], fold(plan, unit_noise=False), plan.nfe
+    add, rows, n = FORMS[form], fold(plan, unit_noise=False, copies=True), plan.nfe
     tables = [
         (rows.A[i].tolist(), rows.f[i].tolist(), rows.S[i].tolist(), float(rows.c_in[i]))
         for i in range(n + 1)
@@ -95,7 +95,7 @@ def compiled(plan: Plan) -> Run:
     """
     if plan.clip is not None:
         raise ValueError("the plan clips, expected one that does not")
-    rows, n = fold(plan, unit_noise=False), plan.nfe
+    rows, n = fold(plan, unit_noise=False, copies=True), plan.nfe
 
     def step(
         registers: tuple[Tensor, ...], F: Tensor | None, A: Tensor, f: Tensor, S: Tensor, c: Tensor

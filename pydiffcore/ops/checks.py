@@ -47,6 +47,18 @@ def check_counts(table: dict[str, NDArray[Any]], K: int, M: int) -> None:
             raise ValueError(f"{name} is {counts.tolist()}, expected numbers in [{low}, {high}]")
 
 
+def check_planes(table: dict[str, NDArray[Any]], K: int) -> None:
+    for name, count in (("source", "registers_in"), ("target", "registers_out")):
+        planes = table[name]
+        used = np.arange(K) < table[count][:, None]
+        first = planes[table[count] > 0, 0]
+        if (used & ((planes < 0) | (planes >= K))).any() or first.any():
+            raise ValueError(f"{name} is {planes.tolist()}, expected planes in [0, {K}), 0 first")
+        inside = np.sort(np.where(used, planes, -1 - np.arange(K)), axis=1)
+        if name == "target" and (np.diff(inside, axis=1) == 0).any():
+            raise ValueError(f"target is {planes.tolist()}, expected no plane twice in a row")
+
+
 def weights(guidance: Any, R: int, B: int) -> NDArray[np.float64] | None:
     if guidance is None:
         return None

@@ -7,6 +7,8 @@
     Dc     = clamp(c_skip·reg_0 + c_out·F, low, high)               clipped rows
     reg'_j = Σ_k A_jk reg_k + f_j F + d_j Dc + Σ_m S_jm scale_m z_m terms added left to right
     input' = c_in·reg'_0                                            in the network's dtype
+
+where reg_k is the plane source[k] of the state and reg'_j goes to the plane target[j].
 """
 
 from __future__ import annotations
@@ -22,7 +24,15 @@ from torch import Tensor
 
 from pydiffcore import _core
 from pydiffcore.ops import cuda
-from pydiffcore.ops.checks import array, bounds, check_counts, check_tensor, overlap, weights
+from pydiffcore.ops.checks import (
+    array,
+    bounds,
+    check_counts,
+    check_planes,
+    check_tensor,
+    overlap,
+    weights,
+)
 from pydiffcore.ops.native import DTYPES, IO_DTYPES, STATE_DTYPES, target, unsupported
 
 __all__ = ["Program", "bind"]
@@ -118,6 +128,8 @@ def bind(
     state: Tensor,
     input: Tensor,
     seeds: Any,
+    source: Any = None,
+    target: Any = None,
     channels: int = 0,
     host_loop: tuple[int, int] | None = None,
 ) -> Program:
@@ -141,6 +153,9 @@ def bind(
         state: registers [K, B, N], float32 or float64, contiguous.
         input: network input [B, N], float32, float64, bfloat16 or float16, contiguous.
         seeds: one uint64 per sample, [B].
+        source: planes of the registers that a row reads, [R, K]; plane 0 first.  None: register k
+            is plane k.
+        target: planes of the registers that a row writes, [R, K]; plane 0 first, none twice.
         channels: 0, or C where input and F have their channels last: element c·(N/C) + p of a
             sample lies at p·C + c.  State, noise and factors keep their order.
         host_loop: (blocks, threads) of the CUDA kernel's body, run on the CPU thread by thread
@@ -153,9 +168,10 @@ def bind(
     """
     _check_memory(state, input)
     table = {
-        "registers_in": registers_in, "registers_out": registers_out, "draws": draws, "A": A,
-        "f": f, "d": d, "S": S, "stream": stream, "purpose": purpose, "c_skip": c_skip,
-        "c_out": c_out, "c_in": c_in, "clip": clip, "guidance": guidance,
+        "registers_in": registers_in, "registers_out": registers_out, "source": source,
+        "target": target, "draws": draws, "A": A, "f": f, "d": d, "S": S, "stream": stream,
+        "purpose": purpose, "c_skip": c_skip, "c_out": c_out, "c_in": c_in, "clip": clip,
+        "guidance": guidance,
     }  # fmt: skip
     operands = _operands(state, input, seeds, table, channels)
     if state.is_cuda or host_loop:
@@ -193,12 +209,16 @@ def _operands(
     if channels < 0 or (channels > 1 and (N % channels or N >= 2**31)):
         raise ValueError(f"channels is {channels}, expected a divisor of {N}, which is below 2^31")
     shapes = {
-        "registers_in": (R,), "registers_out": (R,), "draws": (R,), "A": (R, K, K), "f": (R, K),
+        "registers_in": (R,), "registers_out": (R,), "source": (R, K), "target": (R, K),
+        "draws": (R,), "A": (R, K, K), "f": (R, K),
         "d": (R, K), "S": (R, K, M), "stream": (R, M), "purpose": (R, M), "c_skip": (R,),
         "c_out": (R,), "c_in": (R,),
     }  # fmt: skip
-    table = {name: array(name, given[name], shapes[name]) for name in shapes}
+    own = np.tile(np.arange(K), (R, 1))
+    whole = {**given, **{name: own for name in ("source", "target") if given[name] is None}}
+    table = {name: array(name, whole[name], shapes[name]) for name in shapes}
     check_counts(table, K, M)
+    check_planes(table, K)
     target()
     return (
         K, M, *table.values(), weights(given["guidance"], R, B), bounds(given["clip"]), B, N,

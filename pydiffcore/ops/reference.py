@@ -28,7 +28,7 @@ def guided(c: Tensor, u: Tensor, w: NDArray[np.float64] | float, dtype: torch.dt
 
 
 class ReferenceProgram:
-    """Runs rows on a list of register tensors, which it replaces and never writes to."""
+    """Runs rows on a list of register tensors, a plane each, and replaces what a row writes."""
 
     def __init__(
         self, rows: Rows, seeds: list[int], shape: tuple[int, ...], registers: list[Tensor]
@@ -45,15 +45,16 @@ class ReferenceProgram:
         ``scale`` factors of the draws' elements, or None.
         """
         t = self.rows
-        registers = self.registers[: int(t.registers_in[row])]  # the others may hold anything
+        sources = t.source[row, : t.registers_in[row]].tolist()
+        registers = [self.registers[plane] for plane in sources]  # the others may hold anything
         dtype, device = self.registers[0].dtype, self.registers[0].device
         z = self._draws(row, noise, dtype, device)
         z = z if scale is None else [s * draw for s, draw in zip(scale, z, strict=True)]
         D = None
         if F is not None and t.clip is not None and t.d[row].any():
             D = (float(t.c_skip[row]) * registers[0] + float(t.c_out[row]) * F).clamp(*t.clip)
-        after = []
-        for j in range(t.registers_out[row]):
+        after = list(self.registers)
+        for j, plane in enumerate(t.target[row, : t.registers_out[row]].tolist()):
             terms = [float(a) * r for a, r in zip(t.A[row, j], registers, strict=False)]
             terms += [float(t.f[row, j]) * F] if F is not None else []
             terms += [float(t.d[row, j]) * D] if D is not None else []
@@ -61,7 +62,7 @@ class ReferenceProgram:
             total = terms[0]
             for term in terms[1:]:
                 total = total + term
-            after.append(total)
+            after[plane] = total
         self.registers = after
         return float(t.c_in[row]) * after[0]
 

@@ -25,6 +25,10 @@ class Rows:
     """Per row ``reg'_j = Σ_k A_jk reg_k + f_j F + d_j clip(c_skip·reg_0 + c_out·F) + Σ_m S_jm z_m``
     and ``input' = c_in·reg'_0``; R = n + 1 rows, K registers, M draws.
 
+    The ``registers_in`` registers that a row reads lie in the planes ``source``, [R, K], of the
+    state, and the ``registers_out`` that it writes go to the planes ``target``; other planes stay
+    as they are.  Register 0 comes first and lies in plane 0.
+
     Row 0 reads the initial state, or, where ``registers_in[0]`` is 0, makes it of unit noise: draw
     0 of purpose INITIAL.  Without clipping D is an affine map of reg_0 and F and needs no operand.
     But for float32 registers, where F is D itself, the difference F − reg_0 is the operand, with
@@ -34,6 +38,8 @@ class Rows:
 
     registers_in: NDArray[np.int32]
     registers_out: NDArray[np.int32]
+    source: NDArray[np.int32]
+    target: NDArray[np.int32]
     draws: NDArray[np.int32]
     A: Array
     f: Array
@@ -53,7 +59,12 @@ class Rows:
 
 
 def fold(
-    plan: Plan, *, unit_noise: bool, guidance: Array | None = None, single: bool = False
+    plan: Plan,
+    *,
+    unit_noise: bool,
+    guidance: Array | None = None,
+    single: bool = False,
+    copies: bool = False,
 ) -> Rows:
     """Fold ``D = c_skip·x + c_out·F`` and the register scale into the coefficients of a plan.
 
@@ -63,9 +74,11 @@ def fold(
         guidance: weights [n] or [n, B] of u + w(c − u) per network call, or None.
         single: whether the registers are float32; their coefficients are then rounded so that
             the errors of many rows do not add up.
+        copies: whether each register has a plane of its own, into which a register that only moves
+            is copied; otherwise rows read it where it is, and only one after the other.
 
     """
-    rows = _fold(plan, unit_noise, single)
+    rows = _fold(plan, unit_noise, single) if copies else _placed(plan, unit_noise, single)
     if guidance is None:
         return rows
     weights = np.concatenate([np.ones_like(guidance[:1]), guidance]).astype(np.float64)
@@ -97,9 +110,12 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
     if unit_noise:
         S, stream, purpose = _with_initial_draw(plan)
         A[0], registers_in[0] = 0.0, 0
+    own = np.tile(np.arange(A.shape[1], dtype=np.int32), (len(A), 1))
     return Rows(
         registers_in=registers_in.astype(np.int32),
         registers_out=plan.registers_out.astype(np.int32),
+        source=own,
+        target=own,
         draws=(stream >= 0).sum(axis=1).astype(np.int32),
         A=A,
         f=f,
@@ -112,6 +128,26 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
         c_in=np.append(plan.c_in / plan.scale[:-1], 0.0),
         clip=clip,
         guidance=None,
+    )
+
+
+@lru_cache(maxsize=64)
+def _placed(plan: Plan, unit_noise: bool, single: bool) -> Rows:
+    """Return the rows without the registers that only move or are not read."""
+    rows, planes = _fold(plan, unit_noise, single), plan.planes
+    reads = planes.reads & (rows.registers_in > 0)[:, None]
+    inputs, outputs = (np.argsort(~used, axis=1, kind="stable") for used in (reads, planes.writes))
+    each = np.arange(len(inputs))[:, None]
+    return replace(
+        rows,
+        registers_in=reads.sum(axis=1, dtype=np.int32),
+        registers_out=planes.writes.sum(axis=1, dtype=np.int32),
+        source=planes.before[each, inputs],
+        target=planes.after[each, outputs],
+        A=rows.A[each[:, :, None], outputs[:, :, None], inputs[:, None, :]],
+        f=rows.f[each, outputs],
+        d=rows.d[each, outputs],
+        S=rows.S[each, outputs],
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pydiffcore.plan import marginal, store, table
+from pydiffcore.plan.planes import Planes, planes_of
 from pydiffcore.prediction import Prediction
 from pydiffcore.process import Process
 
@@ -184,10 +185,19 @@ class Plan:
         return marginal.push(self)
 
     def bytes_per_row(self, state_bytes: int = 4, io_bytes: int = 4) -> Array:
-        """[n + 1] bytes that each row moves per element: registers in and out, F, next input."""
+        """[n + 1] bytes that each row moves per element: registers in and out, F, next input.
+
+        A register that only moves is neither read nor written.
+        """
         io = np.full(self.nfe + 1, 2 * io_bytes)
         io[[0, -1]] -= io_bytes
-        return (self.registers_in + self.registers_out) * state_bytes + io
+        moved = self.planes.reads.sum(axis=1) + self.planes.writes.sum(axis=1)
+        return np.asarray(moved * state_bytes + io)
+
+    @cached_property
+    def planes(self) -> Planes:
+        """Which registers each row reads and writes, and where in memory they lie."""
+        return planes_of(self)
 
     @cached_property
     def hash(self) -> str:

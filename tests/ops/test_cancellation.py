@@ -58,7 +58,7 @@ def test_a_register_is_no_small_difference_of_two_others():
 )
 def test_the_difference_takes_the_place_of_the_output(sampler, steps):
     plan = pydiffcore.trace(sampler, steps)
-    rows = fold(plan, unit_noise=False, single=True)
+    rows = fold(plan, unit_noise=False, single=True, copies=True)
     subtracts = rows.d != 0
     assert rows.clip == (-np.inf, np.inf)
     assert 0 < subtracts.sum()
@@ -78,7 +78,7 @@ def test_the_difference_takes_the_place_of_the_output(sampler, steps):
     ids=["euler", "heun", "edm", "eps"],
 )
 def test_other_rows_have_no_such_operand(plan):
-    rows = fold(plan, unit_noise=False, single=True)
+    rows = fold(plan, unit_noise=False, single=True, copies=True)
     assert rows.clip is None
     assert not rows.d.any()
     assert fold(plan, unit_noise=False, single=False).clip is None

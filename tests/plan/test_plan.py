@@ -23,8 +23,9 @@ def plan_of(case, n=18, **kw):
 @pytest.mark.parametrize("case", EXACT, ids=ids(EXACT))
 def test_exact_family_has_the_exact_marginal(case, n):
     plan = plan_of(case, n)
-    assert plan.x0_error.max() <= 1e-12
-    assert np.abs(plan.noise_ratio - 1).max() <= 1e-12
+    rounding = 1e-14 * max(100.0, plan.amplification)  # of exp and log: these differ by processor
+    assert plan.x0_error.max() <= rounding
+    assert np.abs(plan.noise_ratio - 1).max() <= rounding
 
 
 def test_s_noise_misses_the_marginal_by_its_known_amount():

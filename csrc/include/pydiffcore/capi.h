@@ -48,15 +48,18 @@ PDC_API int pdc_normal(void* out, int dtype, int64_t samples, int64_t size, cons
 struct pdc_table {
   int32_t rows, registers, draws;
   const int32_t *registers_in, *registers_out, *draws_of_row; /* [R] */
-  const double* A;                                            /* [R][K][K] */
-  const double *f, *d;                                        /* [R][K] */
-  const double* S;                                            /* [R][K][M] */
-  const uint32_t* stream;                                     /* [R][M] */
-  const uint32_t* purpose;                                    /* [R][M] */
-  const double *c_skip, *c_out;                               /* [R], read when clip is set */
-  const double* c_in;                                         /* [R]; 0: the row writes no input */
-  const double* guidance;      /* NULL, or w of row r and sample b at [r * samples * g + b * g] */
-  int32_t guidance_per_sample; /* g: 1 when guidance is [R][samples], 0 when it is [R] */
+  /* [R][K]: the planes of the state where the registers lie that a row reads, and where those go
+   * that it writes, none twice; plane 0 first. NULL: register k in plane k. */
+  const int32_t *source, *target;
+  const double* A;              /* [R][K][K] */
+  const double *f, *d;          /* [R][K] */
+  const double* S;              /* [R][K][M] */
+  const uint32_t* stream;       /* [R][M] */
+  const uint32_t* purpose;      /* [R][M] */
+  const double *c_skip, *c_out; /* [R], read when clip is set */
+  const double* c_in;           /* [R]; 0: the row writes no input */
+  const double* guidance;       /* NULL, or w of row r and sample b at [r * samples * g + b * g] */
+  int32_t guidance_per_sample;  /* g: 1 when guidance is [R][samples], 0 when it is [R] */
   int32_t clip;
   double low, high;
 };

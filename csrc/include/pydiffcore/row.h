@@ -6,6 +6,7 @@
 //   reg'_j = A_j0 reg_0 + A_j1 reg_1 + … + f_j F + d_j Dc + S_j0 z_0 + S_j1 z_1 + …
 //            with each z_m times its factors, element by element, where there are any
 //   input' = c_in reg'_0
+// reg_k is the plane source[k] of the state, reg'_j goes to the plane target[j]; other planes stay.
 #pragma once
 #include "functor.h"
 
@@ -16,6 +17,7 @@ template <class T>
 struct Row {
   int32_t registers_in, registers_out, draws;
   int32_t clipped;
+  int32_t source[kMaxRegisters], target[kMaxRegisters];  // planes of reg_k, of reg'_j
   T A[kMaxRegisters][kMaxRegisters];
   T f[kMaxRegisters];
   T d[kMaxRegisters];

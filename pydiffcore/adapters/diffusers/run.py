@@ -51,7 +51,8 @@ class Run:
         seeds: list[int] | None,
     ) -> None:
         self.recipe, self.plan = recipe, plan_of(recipe)
-        self.rows, self.dtype, self.io_dtype = _folded(self.plan, dtype), dtype, io_dtype
+        self.rows = _silent(self.plan, dtype == torch.float32, recipe.cycle is not None)
+        self.dtype, self.io_dtype = dtype, io_dtype
         self.shape, self.device, self.seeds = sample.shape, sample.device, seeds
         self.row = 1
         self.key: tuple[Any, ...] = ()
@@ -149,13 +150,13 @@ class Run:
         assert self.registers is not None
         t, dtype = self.rows, self.dtype
         x = sample.to(dtype)
-        registers = [x, *self.registers[1 : int(t.registers_in[row])]]
+        planes = [x, *self.registers[1:]]
+        registers = [planes[plane] for plane in t.source[row, : t.registers_in[row]].tolist()]
         F = F.to(dtype)
         if D is None and t.clip is not None and t.d[row].any():
             D = (float(t.c_skip[row]) * x + float(t.c_out[row]) * F).clamp(*t.clip)
         draws = [] if z is None else [*z.to(dtype)]
-        after = []
-        for j in range(t.registers_out[row]):
+        for j, plane in enumerate(t.target[row, : t.registers_out[row]].tolist()):
             terms = [*zip(t.A[row, j].tolist(), registers, strict=False), (float(t.f[row, j]), F)]
             terms += [(float(t.d[row, j]), D)] if D is not None else []
             terms += zip(t.S[row, j].tolist(), draws, strict=False)
@@ -163,9 +164,9 @@ class Run:
             for a, tensor in terms:
                 if a != 0.0:
                     total = a * tensor if total is None else total + a * tensor
-            after.append(torch.zeros_like(x) if total is None else total)
-        self.registers = after + self.registers[len(after) :]
-        return after[0]
+            planes[plane] = torch.zeros_like(x) if total is None else total
+        self.registers = planes
+        return planes[0]
 
     def row_of(self, index: int) -> int:
         """Return the row of a step, that of this loop where rows are run over and over."""
@@ -178,7 +179,7 @@ class Run:
     @property
     def state_only(self) -> bool:
         """Whether the next row reads nothing but the caller's state."""
-        return int(self.rows.registers_in[self.row]) == 1
+        return int(self.plan.registers_in[self.row]) == 1
 
     def draws(self, row: int) -> int:
         """Number of unit normals that a row adds."""
@@ -197,12 +198,11 @@ class Run:
         return D.clamp(*t.clip) if clip and t.clip is not None and row else D
 
 
-def _folded(plan: Plan, dtype: torch.dtype) -> Rows:
-    return _silent(plan, dtype == torch.float32)
-
-
 @lru_cache(maxsize=128)
-def _silent(plan: Plan, single: bool) -> Rows:
-    """Return the plan's rows, which write no next input: the caller has his own."""
-    rows = fold(plan, unit_noise=False, single=single)
+def _silent(plan: Plan, single: bool, cycle: bool) -> Rows:
+    """Return the plan's rows, which write no next input: the caller has his own.
+
+    Where rows are run over and over a register must be in the same plane each time.
+    """
+    rows = fold(plan, unit_noise=False, single=single, copies=cycle)
     return replace(rows, c_in=np.zeros_like(rows.c_in))
