@@ -44,12 +44,16 @@ Row<T> row_of(const pdc_table& t, int r) {
   return row;
 }
 
-// Whether `count` of K planes are those of a state, the first 0.
+// Whether the first of K planes is 0, which a clip reads in any row, and `count` are the state's,
+// none twice.
 inline bool planes(const int32_t* plane, int count, int K) {
   if (!plane) return true;
-  for (int k = 0; k < count; ++k)
-    if (plane[k] < 0 || plane[k] >= K || (plane[k] == 0) != (k == 0)) return false;
-  return true;
+  uint32_t seen = 1;
+  for (int k = 1; k < count; ++k) {
+    if (plane[k] < 1 || plane[k] >= K || seen >> plane[k] & 1) return false;
+    seen |= 1u << plane[k];
+  }
+  return plane[0] == 0;
 }
 
 inline bool valid(const pdc_table& t, const pdc_tensors& x) {

@@ -19,7 +19,7 @@ MARKS = [
 ]
 
 SHAPE, SEEDS = (3, 16, 16), list(range(100, 108))
-SAMPLERS = [samplers.heun, samplers.ancestral, samplers.dpmpp_2m]
+SAMPLERS = [samplers.heun, samplers.ancestral, samplers.dpmpp_2m, samplers.dpmpp_3m]
 
 
 def traced(sampler, n=6):

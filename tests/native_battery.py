@@ -24,7 +24,7 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 def table(rng, K, M, B, clip, guided):
-    """Two rows with K registers in and out and M draws: random coefficients."""
+    """Two rows with K registers in and out and M draws: random coefficients and planes."""
     return {
         "registers_in": [K, K], "registers_out": [K, K], "draws": [M, M],
         "A": rng.normal(size=(2, K, K)), "f": rng.normal(size=(2, K)),
@@ -32,7 +32,7 @@ def table(rng, K, M, B, clip, guided):
         "stream": rng.integers(0, 2**32, (2, M)).astype(np.uint32),
         "purpose": rng.integers(0, 7, (2, M)).astype(np.uint32),
         "c_skip": rng.normal(size=2), "c_out": rng.normal(size=2), "c_in": rng.normal(size=2),
-        "clip": clip, "guidance": rng.normal(size=(2, B)) if guided else None,
+        "clip": clip, "guidance": rng.normal(size=(2, B)) if guided else None, **planes(rng, K, 2),
     }  # fmt: skip
 
 

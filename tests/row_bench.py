@@ -52,7 +52,6 @@ class Bench:
         self.table = battery.table(rng, K, M, self.B, clip, guided)
         self.table["registers_in"] = [K if kin is None else kin] * 2
         self.table["registers_out"] = [kout or K] * 2
-        self.table |= battery.planes(rng, K, 2)
         self.seeds = battery.seeds_of(rng, self.B)
         self.state = battery.tensor(rng, (K, *shape), TORCH[state])
         self.F, self.unconditional, self.input = (battery.tensor(rng, shape, io) for _ in range(3))

@@ -51,12 +51,12 @@ def check_planes(table: dict[str, NDArray[Any]], K: int) -> None:
     for name, count in (("source", "registers_in"), ("target", "registers_out")):
         planes = table[name]
         used = np.arange(K) < table[count][:, None]
-        first = planes[table[count] > 0, 0]
-        if (used & ((planes < 0) | (planes >= K))).any() or first.any():
-            raise ValueError(f"{name} is {planes.tolist()}, expected planes in [0, {K}), 0 first")
-        inside = np.sort(np.where(used, planes, -1 - np.arange(K)), axis=1)
-        if name == "target" and (np.diff(inside, axis=1) == 0).any():
-            raise ValueError(f"target is {planes.tolist()}, expected no plane twice in a row")
+        different = np.sort(np.where(used, planes, -1 - np.arange(K)), axis=1)
+        twice = (np.diff(different, axis=1) == 0).any()
+        if (used & ((planes < 0) | (planes >= K))).any() or planes[:, 0].any() or twice:
+            raise ValueError(
+                f"{name} is {planes.tolist()}, expected planes in [0, {K}), 0 first, none twice"
+            )
 
 
 def weights(guidance: Any, R: int, B: int) -> NDArray[np.float64] | None:

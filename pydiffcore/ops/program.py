@@ -153,9 +153,9 @@ def bind(
         state: registers [K, B, N], float32 or float64, contiguous.
         input: network input [B, N], float32, float64, bfloat16 or float16, contiguous.
         seeds: one uint64 per sample, [B].
-        source: planes of the registers that a row reads, [R, K]; plane 0 first.  None: register k
-            is plane k.
-        target: planes of the registers that a row writes, [R, K]; plane 0 first, none twice.
+        source: planes of the registers that a row reads, [R, K]; plane 0 first, none twice.  None:
+            register k is plane k.
+        target: planes of the registers that a row writes, likewise.
         channels: 0, or C where input and F have their channels last: element c·(N/C) + p of a
             sample lies at p·C + c.  State, noise and factors keep their order.
         host_loop: (blocks, threads) of the CUDA kernel's body, run on the CPU thread by thread
@@ -215,7 +215,8 @@ def _operands(
         "c_out": (R,), "c_in": (R,),
     }  # fmt: skip
     own = np.tile(np.arange(K), (R, 1))
-    whole = {**given, **{name: own for name in ("source", "target") if given[name] is None}}
+    planes = {name: own for name in ("source", "target") if given.get(name) is None}
+    whole = {**given, **planes}
     table = {name: array(name, whole[name], shapes[name]) for name in shapes}
     check_counts(table, K, M)
     check_planes(table, K)

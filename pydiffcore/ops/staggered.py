@@ -160,9 +160,8 @@ def _reference(
             _check(runner, combined, rows, row)
         program.registers = before
         following = program.advance(row, combined, None).to(runner.io_dtype)
-        ran = program.registers  # as many as the row writes: the others stay, or are new
-        both = [torch.where(own, *pair) for pair in zip(ran, after, strict=False)]
-        after = [*both, *ran[len(both) :], *after[len(both) :]]
+        planes = zip(program.registers, before, after, strict=True)
+        after = [a if r is b else torch.where(own, r, a) for r, b, a in planes]
         if c_in[row] != 0:
             parts.input = torch.where(own, following, parts.input)
     program.registers = after

@@ -34,14 +34,14 @@ class Plan:
                  + Σ_m S[i+1,j,m]·z(stream[i+1,m])
         input' = c_in_{i+1}·reg'_0/scale_{i+1}
 
-    Registers hold ``scale`` times the EDM frame's values.  After the last row register 0 is the
-    result.  Nothing is declared that follows from the numbers: calls, registers, stochasticity,
-    amplification and marginals are derived.
+    Register 0 holds ``scale`` times the EDM frame's state, the others what the sampler keeps, in
+    the EDM frame.  After the last row register 0 is the result.  Nothing is declared that follows
+    from the numbers: calls, registers, stochasticity, amplification and marginals are derived.
 
     Attributes:
         sampler, levels, prediction: names, with their parameters.
         sigma: [n] EDM level of each query; ``sigma_init`` and ``sigma_final`` the ends.
-        scale: [n + 1] register scale at each query and at the result; ``scale_init`` before row 0.
+        scale: [n + 1] of register 0 at each query and at the result; ``scale_init`` before row 0.
         c_skip, c_out, c_in, c_noise: [n] preconditioning of each call, EDM frame.
         clip: (low, high) for D, or None.
         A: [n + 1, K, K], B and B_raw: [n + 1, K], S: [n + 1, K, M], stream: [n + 1, M] with -1
@@ -150,7 +150,7 @@ class Plan:
 
     @property
     def unscaled_input(self) -> bool:
-        """Whether every network input is the state itself: c_in = 1 in the registers' scale."""
+        """Whether every network input is the state itself: c_in = 1 in its scale."""
         return bool((self.c_in / self.scale[:-1] == 1.0).all())
 
     @property
@@ -230,7 +230,7 @@ class Plan:
         )
 
     def scaled(self, process: Process) -> Plan:
-        """Return the same plan with registers that hold ``alpha·x`` of a process.
+        """Return the same plan with a state, register 0, that is ``alpha·x`` of a process.
 
         x_t = alpha·x0 + sigma·z is what a VP or flow network's users see between two steps.
         """
@@ -239,15 +239,13 @@ class Plan:
         start = float(process.alpha_at(self.sigma_init))
         factor = alpha / self.scale
         before = np.append(start / self.scale_init, factor[:-1])
-        return replace(
-            self,
-            scale=alpha,
-            A=self.A * (factor / before)[:, None, None],
-            B=self.B * factor[:, None],
-            B_raw=self.B_raw * factor[:, None],
-            scale_init=start,
-            S=self.S * factor[:, None, None],
-        )
+        A, B, B_raw, S = (each.copy() for each in (self.A, self.B, self.B_raw, self.S))
+        A[:, :, 0] /= before[:, None]
+        for rows in (A, S):
+            rows[:, 0] *= factor[:, None]
+        for column in (B, B_raw):
+            column[:, 0] *= factor
+        return replace(self, scale=alpha, scale_init=start, A=A, B=B, B_raw=B_raw, S=S)
 
     @property
     def init_scale(self) -> float:

@@ -37,8 +37,8 @@ def planes_of(plan: Plan) -> Planes:
     rows, K = plan.B.shape
     own = np.arange(K, dtype=np.int32)
     there = own < plan.registers_out[:, None]
-    source = np.where(there, _moved(plan), 0)  # 0: no register but 0 itself could be there
-    source[:, 0] = 0
+    source = np.where(there, _moved(plan), 0)
+    source[:, 0] = 0  # register 0 is always written
     before, after = np.tile(own, (rows, 1)), np.tile(own, (rows, 1))
     writes = there.copy()
     for row in range(rows):
@@ -53,10 +53,11 @@ def planes_of(plan: Plan) -> Planes:
 
 
 def _moved(plan: Plan) -> NDArray[np.int64]:
-    """[n + 1, K]: the register, above 0, that each register is a mere copy of, or 0."""
+    """[n + 1, K]: the register, above 0, that each register is a mere copy of; 0 for all others."""
     alone = ((plan.A != 0).sum(axis=2) == 1) & (plan.A.max(axis=2) == 1.0)
     adds = (plan.B != 0) | (plan.B_raw != 0) | (plan.S != 0).any(axis=2)
-    return np.where(alone & ~adds, plan.A.argmax(axis=2), 0)
+    copied = plan.A.argmax(axis=2)
+    return np.where(alone & ~adds & (copied < plan.registers_in[:, None]), copied, 0)
 
 
 def _row(

@@ -8,7 +8,9 @@ import pytest
 import torch
 from cuda_battery import DTYPES, ROWS, STATES, corruptions, normals, plan, runs, same
 
+from pydiffcore import levels, samplers, trace
 from pydiffcore.ops.program import bind
+from pydiffcore.ops.rows import fold
 
 GRIDS = [(1, 1), (1, 32), (3, 7), (2, 256), (70, 5)]
 
@@ -172,3 +174,28 @@ def test_corruption(images, dtype):
     for shape, grid in zip(shapes, GRIDS, strict=True):
         for offset in (0, 1, {"images": 1}, {"input": 1}, {"target": 1}):
             assert same(corruptions(rng, shape, images, dtype, grid=grid, offset=offset))
+
+
+def test_a_table_with_other_planes_in_the_same_memory():
+    """A captured loop reads them from the table, as it does coefficients."""
+    rng = np.random.default_rng(0)
+    plans = [trace(s, levels.karras(9)) for s in (samplers.dpmpp_3m, samplers.unipc)]
+    first, second = (
+        fold(plan, unit_noise=True, single=True, copies=copies).arguments()
+        for plan, copies in zip(plans, (True, False), strict=True)
+    )
+    assert not np.array_equal(first["target"], second["target"])
+    seeds, (state, other) = np.arange(2, dtype=np.uint64), torch.full((2, 3, 2, 37), torch.nan)
+    outputs = battery.tensor(rng, (9, 2, 37), torch.float32)
+
+    def run(program):  # to the query before the last, which is D alone
+        for row in range(9):
+            assert program.advance(row, outputs[row - 1].data_ptr() if row else 0, 0, 0) == 0
+        return program.state[0].clone()
+
+    given = {"seeds": seeds, "input": torch.zeros(2, 37)}
+    expected = run(bind(**second, **given, state=other))
+    program = bind(**first, **given, state=state, host_loop=(2, 16))
+    assert not torch.equal(run(program), expected)
+    assert program.rewrite(**second, seeds=seeds)
+    assert torch.equal(run(program), expected)

@@ -93,6 +93,8 @@ def test_a_program_outlives_its_wrapper():
         ({"draws": [0, 2]}, ValueError, "draws is"),
         ({"source": [[1, 0], [0, 1]]}, ValueError, "source is"),
         ({"source": [[0, 1], [0, 2]]}, ValueError, "source is"),
+        ({"registers_in": [0, 0], "source": [[1, 0], [0, 1]]}, ValueError, "source is"),
+        ({"source": [[0, 0], [0, 1]]}, ValueError, "source is"),
         ({"target": [[0, 1], [0, 0]]}, ValueError, "target is"),
         ({"target": [[0, 1], [0, -1]]}, ValueError, "target is"),
         ({"guidance": np.zeros(3)}, ValueError, "guidance has shape"),

@@ -49,7 +49,7 @@ struct pdc_table {
   int32_t rows, registers, draws;
   const int32_t *registers_in, *registers_out, *draws_of_row; /* [R] */
   /* [R][K]: the planes of the state where the registers lie that a row reads, and where those go
-   * that it writes, none twice; plane 0 first. NULL: register k in plane k. */
+   * that it writes; plane 0 first, none twice. NULL: register k in plane k. */
   const int32_t *source, *target;
   const double* A;              /* [R][K][K] */
   const double *f, *d;          /* [R][K] */
