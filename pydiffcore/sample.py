@@ -28,7 +28,7 @@ class Step(NamedTuple):
     Attributes:
         call: number of the call, ``plan.nfe`` for the finished run.
         sigma: EDM level of the query, the final level for the finished run.
-        x: the query [B, *shape], for the finished run the result, in the registers' frame (times
+        x: the query [B, *shape], for the finished run the result, in the plan's frame (times
             ``plan.scale[call]``); the caller's own, which no later row changes.
         F: the network's output, the conditional one under guidance, None for the finished run.
         F_uncond: the unconditional output, None where the call is not guided.

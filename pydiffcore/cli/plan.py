@@ -77,7 +77,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     add("--clip", metavar="LOW,HIGH", help="bounds of the denoised prediction")
     add(
         "--scaling", action="store_true", default=None,
-        help="registers hold alpha·x of the process, not x",
+        help="the state is alpha·x of the process, not x",
     )  # fmt: skip
 
 

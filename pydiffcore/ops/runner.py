@@ -126,7 +126,7 @@ class Runner:
         """Run row 0 and return the first network input.
 
         Args:
-            x: initial state [B, *shape] in the registers' frame, of deviation
+            x: initial state [B, *shape] in the plan's frame, of deviation
                 ``plan.init_scale``; None draws it from the seeds.
 
         """
@@ -166,7 +166,7 @@ class Runner:
     ) -> Tensor:
         """Run the next row on the network's output and return the next network input.
 
-        After the last row it returns the result, [B, *shape] in the registers' frame.
+        After the last row it returns the result, [B, *shape] in the plan's frame.
 
         Args:
             F: network output [B, *shape] of ``io_dtype``; under guidance the conditional one.
@@ -252,7 +252,7 @@ class Runner:
 
     @property
     def query(self) -> Tensor:
-        """The state at which the network is evaluated now, [B, *shape], in the registers' frame.
+        """The state at which the network is evaluated now, [B, *shape], in the plan's frame.
 
         A view of the registers where they are native: the next row overwrites it.
         """

@@ -60,7 +60,7 @@ def trace(
         levels: the noise levels that it visits, EDM σ.
         prediction: what the network's output means; the default is a model ``D(x, sigma)``.
         clip: bounds ``(low, high)`` for the denoised prediction, or None.
-        scaling: a process whose ``alpha`` scales the registers, so that the state between two
+        scaling: a process whose ``alpha`` scales register 0, so that the state between two
             rows is ``x_t = alpha·x``; None keeps the EDM frame ``x = x0 + sigma·z``.
         **options: the sampler's own options.
 
