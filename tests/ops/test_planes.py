@@ -62,3 +62,13 @@ def test_of_two_copies_of_one_register_the_second_is_written():
     both = replace(plan, A=A, B=B)
     assert both.planes.writes[4].tolist() == [True, False, True]
     assert torch.equal(results(both, copies=False), results(both, copies=True))
+
+
+def test_a_register_that_is_not_there_is_not_moved():
+    plan = pydiffcore.trace(samplers.dpmpp_3m, levels.karras(9))
+    A, B = plan.A.copy(), plan.B.copy()
+    A[1, 1], B[1, 1] = [0.0, 0.0, 1.0], 0.0
+    odd = replace(plan, A=A, B=B)
+    assert plan.registers_in[1] < 3
+    assert odd.planes.writes[1, 1]
+    assert torch.equal(results(odd, copies=False), results(odd, copies=True))
