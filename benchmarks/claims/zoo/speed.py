@@ -12,15 +12,21 @@ of a stochastic row all the same; beside the compiled figure stands what the row
 others, come to by themselves.
 
 Rows without noise move 20 bytes per element (unipc, with its corrector, and dpmpp_3m 28) where the
-eager forms move 52 to 96: beyond cache that ratio is what there is to gain.
+eager forms move 52 to 96: beyond cache that ratio is what there is to gain.  A row that draws can
+gain no more than its normals do, ours against torch's, which come one thread at a time: the last
+two figures.  Ours keep a core's vector units busy, so they gain what those are wide.
 """
 
+import torch
 import torch._inductor.config as inductor
 
 from benchmarks import steps, zoo_steps
 from benchmarks.claims.claim import Figure, main
 from benchmarks.interleaved import ratios, seconds
 from benchmarks.row_kinds import ratios_by_kind
+from pydiffcore.ops import native
+
+NORMALS, DRAWS = (64, 3, 32, 32), 200
 
 
 def peer_bar(method, size, threads):
@@ -59,6 +65,23 @@ def against_compiled(method, size, n):
     return value, f"rows that draw {drawing:.1f}×, the others {plain:.1f}×"
 
 
+def normals_alone(size):
+    out = torch.empty(size)
+    flat, seeds = out.view(size[0], -1), list(range(size[0]))
+
+    def ours():
+        for stream in range(DRAWS):
+            native.normal(flat, seeds, 1, stream)
+
+    def theirs():
+        for _ in range(DRAWS):
+            out.normal_()
+
+    taken = seconds({"ours": ours, "torch": theirs}, repeats=15)
+    each = min(taken["ours"]) / DRAWS / out.numel() * 1e9
+    return ratios(taken, "ours")["torch"], f"{each:.2f} ns a normal of ours"
+
+
 def measure():
     for what, method, size, n, threads in steps.every_case(zoo_steps.METHODS):
         value, note = against_peers(method, size, n)
@@ -70,6 +93,10 @@ def measure():
             compiled = ">= 4" if threads == 1 else ">= 8"
         value, note = against_compiled(method, size, n)
         yield Figure(f"{what}: compiled", value, compiled, "×", note)
+    for threads in sorted({1, torch.get_num_threads()}):
+        torch.set_num_threads(threads)
+        value, note = normals_alone(NORMALS)
+        yield Figure(f"normals alone, {steps.text(NORMALS)}, threads: {threads}", value, "", "×", note)
 
 
 if __name__ == "__main__":
