@@ -6,6 +6,7 @@ It is slow, it takes samplers that cannot be traced, and it is the oracle of the
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.levels import Levels
 from pydiffcore.ops.noise import INITIAL, SAMPLER, checked_seeds, normal
+from pydiffcore.plan.trace import draws_before
 from pydiffcore.prediction import denoised
 
 __all__ = ["direct"]
@@ -88,7 +90,8 @@ def direct(
     at: dict[str, Any] = {"device": device, "dtype": dtype}
     if x is None:
         x = float(levels.sigma[0]) * normal(seeds, shape, purpose=INITIAL, stream=0, **at)
-    drawn = iter(range(2**32))
+    drawn = itertools.count()
+    first = draws_before(sampler, levels, options)
 
     def draw(*interval: float) -> Tensor:
         if callable(noise):
@@ -96,6 +99,6 @@ def direct(
         stream = next(drawn)
         if noise is not None:
             return noise[stream].to(**at)
-        return normal(seeds, shape, purpose=SAMPLER, stream=stream, **at)
+        return normal(seeds, shape, purpose=SAMPLER, stream=first + stream, **at)
 
     return sampler(x.to(**at), DirectDenoiser(model, clip), levels, draw, **options)

@@ -34,6 +34,8 @@ class Levels:
         name: how the list was made, with all parameters.
         rising: whether the list may also rise, where a sampler adds noise again (Restart);
             afterwards whether it does.
+        before: the levels that a part of a list was cut from, down to its first one; a plan's
+            noise then goes on where theirs ends.
 
     Raises:
         ValueError: for a wrong shape, fewer than two levels, or values that are not finite,
@@ -45,6 +47,7 @@ class Levels:
     process: Process
     name: str
     rising: bool = False
+    before: "Levels | None" = None
 
     def __post_init__(self) -> None:
         """Check the list and make it read-only."""
@@ -64,10 +67,11 @@ class Levels:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Levels):
             return NotImplemented
-        return self.process == other.process and np.array_equal(self.sigma, other.sigma)
+        same = self.process == other.process and np.array_equal(self.sigma, other.sigma)
+        return same and self.before == other.before
 
     def __hash__(self) -> int:
-        return hash((self.process, self.sigma.tobytes()))
+        return hash((self.process, self.sigma.tobytes(), self.before))
 
     def steps(self, upwards: bool = False) -> Iterator[tuple[float, float]]:
         """Yield (sigma_i, sigma_{i+1}) of each step as Python floats.

@@ -6,6 +6,7 @@ done.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +30,9 @@ def split(
 ) -> tuple[Levels, Levels]:
     """Return the steps before a level and the steps from it; the level is in both.
 
+    A stochastic sampler that runs the first part and then the second, with the same seeds, draws
+    what it would have drawn over the whole list.
+
     Args:
         levels: at least two steps.
         at: number of steps of the first part, 1 to n - 1.
@@ -49,7 +53,16 @@ def split(
     if not 1 <= cut < len(levels):
         raise ValueError(f"{given} leaves no step in a part of the {len(levels)} of {levels.name}")
     head = _edited(levels, levels.sigma[: cut + 1], f"split({levels.name}, {cut})[0]")
-    return head, _edited(levels, levels.sigma[cut:], f"split({levels.name}, {cut})[1]")
+    tail = _edited(levels, levels.sigma[cut:], f"split({levels.name}, {cut})[1]")
+    whole = head if levels.before is None else _joined(levels.before, head)
+    return replace(head, before=levels.before), replace(tail, before=whole)
+
+
+def _joined(first: Levels, second: Levels) -> Levels:
+    """Return two parts of a list that share a level as the one list."""
+    sigma = np.append(first.sigma, second.sigma[1:])
+    name = f"{first.name} + {second.name}"
+    return Levels(sigma, first.process, name, first.rising or second.rising)
 
 
 def start(levels: Levels, strength: float) -> Levels:
@@ -226,4 +239,5 @@ def _falls(levels: Levels, what: str) -> None:
 
 def _edited(levels: Levels, sigma: FloatArray, name: str) -> Levels:
     rising = bool(np.any(np.diff(sigma) > 0.0)) and (levels.rising or name.startswith("flip("))
-    return Levels(sigma, levels.process, name, rising)
+    before = None if name.startswith("flip(") else levels.before
+    return Levels(sigma, levels.process, name, rising, before)

@@ -110,6 +110,7 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
     if unit_noise:
         S, stream, purpose = _with_initial_draw(plan)
         A[0], registers_in[0] = 0.0, 0
+    drawn = np.where(purpose == SAMPLER, stream + plan.first_stream, stream)
     own = np.tile(np.arange(A.shape[1], dtype=np.int32), (len(A), 1))
     return Rows(
         registers_in=registers_in.astype(np.int32),
@@ -121,7 +122,7 @@ def _fold(plan: Plan, unit_noise: bool, single: bool) -> Rows:
         f=f,
         d=d,
         S=S,
-        stream=np.maximum(stream, 0).astype(np.uint32),
+        stream=np.where(stream >= 0, drawn, 0).astype(np.uint32),
         purpose=purpose,
         c_skip=c_skip,
         c_out=c_out,

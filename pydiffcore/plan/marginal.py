@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pydiffcore.plan.plan import Plan
 
-__all__ = ["Marginal", "push"]
+__all__ = ["Marginal", "denoiser_weight", "push"]
 
 
 class Marginal(NamedTuple):
@@ -58,3 +58,16 @@ def push(plan: Plan) -> Marginal:
         noise_ratio[row] = deviation / sigma[row] if sigma[row] > 0 else 1 + deviation
         x0[row], along[row] = mean, L @ L[0] / max(noise[0], 1e-300)
     return Marginal(x0_error, noise_ratio, amplification, x0, along)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def denoiser_weight(plan: Plan) -> NDArray[np.float64]:
+    """Return [n + 1] Σ_k |weight of D_k| in each query and in the result."""
+    n, K = plan.nfe, plan.A.shape[1]
+    weights, total = np.zeros((K, n)), np.empty(n + 1)
+    for row in range(n + 1):
+        weights = plan.A[row] @ weights
+        if row > 0:
+            weights[:, row - 1] += plan.B[row] + plan.B_raw[row]
+        total[row] = np.abs(weights[0]).sum() / plan.scale[row]
+    return total

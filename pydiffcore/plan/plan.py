@@ -50,6 +50,8 @@ class Plan:
             NaN where the sampler does not say.
         spread: [draws] ln(largest/smallest deviation) of noise whose deviation is learned: the
             stream is z·exp(f·spread), f = (v + 1)/2 of the call before; 0 for all other noise.
+        first_stream: what the kernels' noise adds to the numbers of streams, so that a run that
+            goes on where another stopped draws other noise.
 
     Raises:
         ValueError: shapes disagree, a number is not finite, or a count is out of range.
@@ -77,6 +79,7 @@ class Plan:
     interval: Array
     clip: tuple[float, float] | None = None
     spread: Array = field(default_factory=lambda: np.zeros(0))
+    first_stream: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.spread):
@@ -113,6 +116,10 @@ class Plan:
             raise ValueError(f"plan.registers_out is {counts}, expected 1 to {K}, 1 at the end")
         if self.stream.min() < -1:
             raise ValueError("plan.stream has a number below -1")
+        if not 0 <= self.first_stream <= 2**32 - self.draws:
+            raise ValueError(
+                f"plan.first_stream is {self.first_stream}, expected 0 to {2**32 - self.draws}"
+            )
         if self.interval.shape != (self.draws, 2):
             raise ValueError(
                 f"plan.interval has shape {self.interval.shape}, expected {(self.draws, 2)}"
@@ -175,6 +182,14 @@ class Plan:
         """
         return self._marginal.noise_ratio
 
+    @cached_property
+    def denoiser_weight(self) -> Array:
+        """[n + 1] Σ|weight| of all D so far in each query and in the result, EDM frame.
+
+        An error that the calls do not share is carried into the state by so much at most.
+        """
+        return marginal.denoiser_weight(self)
+
     @property
     def register_sizes(self) -> tuple[Array, Array]:
         """[n + 1, K] x0 coefficient and noise of each register after each row."""
@@ -207,6 +222,8 @@ class Plan:
             value = getattr(self, each.name)
             if each.name == "spread" and not self.learned_variance:
                 continue  # as plans were before there was one
+            if each.name == "first_stream" and not value:
+                continue
             text = value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
             digest.update(each.name.encode() + b"\0" + text + b"\0")
         return digest.hexdigest()

@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from pydiffcore.levels import Levels
+from pydiffcore.levels.core import UNBOUNDED
 from pydiffcore.plan.compile import compile_tape
 from pydiffcore.plan.plan import Plan
 from pydiffcore.plan.symbols import Symbol, Tape, TraceError
 from pydiffcore.prediction import Prediction, denoised
 from pydiffcore.process import Process
 
-__all__ = ["trace"]
+__all__ = ["draws_before", "trace"]
+
+# Weights of D, or noise over its level, that no sampler has which is right from pure noise on:
+# those have up to 71 (lms), the others 1e3 and more at most n.
+FAR = 300.0
 
 
 class TracedDenoiser:
@@ -47,6 +53,7 @@ def trace(
     *,
     clip: tuple[float, float] | None = None,
     scaling: Process | None = None,
+    first_stream: int | None = None,
     **options: Any,
 ) -> Plan:
     """Run ``sampler`` once on symbols and return its table of coefficients.
@@ -62,13 +69,16 @@ def trace(
         clip: bounds ``(low, high)`` for the denoised prediction, or None.
         scaling: a process whose ``alpha`` scales register 0, so that the state between two
             rows is ``x_t = alpha·x``; None keeps the EDM frame ``x = x0 + sigma·z``.
+        first_stream: number of its first noise stream, such as the ``draws`` of a plan that
+            another sampler ran before it with the same seeds; None counts what this sampler would
+            have drawn on the levels that :func:`levels.split` cut off, if any.
         **options: the sampler's own options.
 
     Raises:
         TypeError: an argument has a wrong type.
         TraceError: the sampler did something to its state that is not linear in it.
-        ValueError: ``clip`` is not an ascending pair of finite numbers, or the sampler never
-            called the denoiser.
+        ValueError: ``clip`` is not an ascending pair of finite numbers, the sampler never
+            called the denoiser, or its formula has no limit on levels that start at pure noise.
 
     """
     if not callable(sampler):
@@ -85,6 +95,8 @@ def trace(
         raise TypeError(f"prediction is {prediction!r}, expected a pydiffcore.prediction")
     bounds = _checked_clip(clip)
     tape, result = _run(sampler, levels, bounds is not None, options)
+    if first_stream is None:
+        first_stream = draws_before(sampler, levels, options) if tape.intervals else 0
     sigma = np.array(tape.sigmas)
     c_skip, c_out, c_in, c_noise = prediction.coefficients(sigma)
     plan = Plan(
@@ -101,9 +113,31 @@ def trace(
         c_in=c_in,
         c_noise=c_noise,
         clip=bounds,
+        first_stream=operator.index(first_stream),
         **compile_tape(tape, result, float(levels.sigma[0])),
     )
+    if levels.sigma[0] >= UNBOUNDED:
+        _check_limit(plan)
     return plan if scaling is None else plan.scaled(scaling)
+
+
+def draws_before(sampler: Callable[..., Any], levels: Levels, options: dict[str, Any]) -> int:
+    """Return how many draws a sampler makes on the levels that lie before these, of one list."""
+    if levels.before is None:
+        return 0
+    return len(_run(sampler, levels.before, False, options)[0].intervals)
+
+
+def _check_limit(plan: Plan) -> None:
+    """Refuse a plan that the level which stands for infinity blows up."""
+    weight, noise = plan.denoiser_weight.max(), plan.noise_ratio.max()
+    if weight > FAR or noise > FAR:
+        raise ValueError(
+            f"{plan.sampler} on {plan.levels}: the first level, {plan.sigma_init:.0e}, stands for "
+            f"pure noise, and this sampler's formula has no limit there (weights of D up to "
+            f"{weight:.1e}, noise up to {noise:.1e} times its level). Start below it, as with "
+            "levels.set_first(levels, 1e3), or take one that has: flow_heun, euler, dpmpp_2m, …"
+        )
 
 
 def _run(

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 from pydiffcore.levels import Levels
+from pydiffcore.levels.core import UNBOUNDED
 
 __all__ = ["flow_euler_ancestral", "flow_heun", "flow_sde"]
 
@@ -81,7 +82,7 @@ def flow_sde(
     noise: Any,
     *,
     a: float = 0.7,
-    sigma_max: float = math.inf,
+    sigma_max: float | None = None,
     final_noise: bool = False,
 ) -> Any:
     """Euler–Maruyama on the flow's SDE: X' = X − h[v + g²/(2t)(X + (1 − t) v)] + g sqrt(h) z.
@@ -91,11 +92,13 @@ def flow_sde(
 
     Args:
         a: the noise level; 0 is Euler.
-        sigma_max: bound of σ in g, which is infinite at t = 1; the paper's code takes the second
-            level's there.
+        sigma_max: bound of σ in g, which is infinite at t = 1.  None bounds levels that start there
+            by their second, as the paper's code does, and no others.
         final_noise: draw noise in the last step too.
 
     """
+    if sigma_max is None:
+        sigma_max = float(levels.sigma[1]) if levels.sigma[0] >= UNBOUNDED else math.inf
     if not (a >= 0 and sigma_max > 0):
         raise ValueError(f"a is {a}, sigma_max is {sigma_max}: expected a ≥ 0 and sigma_max > 0")
     last = float(levels.sigma[-1])

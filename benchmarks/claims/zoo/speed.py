@@ -96,7 +96,8 @@ def measure():
     for threads in sorted({1, torch.get_num_threads()}):
         torch.set_num_threads(threads)
         value, note = normals_alone(NORMALS)
-        yield Figure(f"normals alone, {steps.text(NORMALS)}, threads: {threads}", value, "", "×", note)
+        what = f"normals alone, {steps.text(NORMALS)}, threads: {threads}"
+        yield Figure(what, value, "", "×", note)
 
 
 if __name__ == "__main__":

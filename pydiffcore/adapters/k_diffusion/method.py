@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -73,6 +75,14 @@ dpm_2_ancestral = capped(samplers.dpm_2_ancestral)
 dpmpp_2s_ancestral = capped(samplers.dpmpp_2s_ancestral)
 
 
+def first_stream(sigma: float) -> int:
+    """Return where the streams of a run from this level begin, in [0, 2^31).
+
+    A run that goes on from another's last level, with the same seeds, thus draws other noise.
+    """
+    return zlib.crc32(struct.pack("<d", sigma)) >> 1
+
+
 @lru_cache(maxsize=256)
 def plan_of(
     method: Method, sigmas: tuple[float, ...], prediction: Prediction
@@ -86,7 +96,8 @@ def plan_of(
     rising = any(b > a for a, b in pairwise(sigmas))
     try:
         levels = explicit(sigmas, rising=rising)
-        plan = trace(method.sampler, levels, prediction, **dict(method.options))
+        first = first_stream(sigmas[0])
+        plan = trace(method.sampler, levels, prediction, first_stream=first, **dict(method.options))
     except ValueError as error:
         if "eta" in str(error) or not str(error).startswith(("sigma must", "explicit")):
             raise
