@@ -44,7 +44,7 @@ class Draws:
         """Return factors [len(streams), B, *shape] of a row's draws, or None: all are 1."""
         if not self.plan.learned_variance or not streams:
             return None
-        learned = self.plan.spread[streams]
+        learned = self.plan.spread[self._own(streams)]
         if not learned.any():
             return None
         if variance is None:
@@ -60,9 +60,9 @@ class Draws:
         if self.noise is None or not streams:
             return None
         if isinstance(self.noise, Tensor):
-            return self.noise[streams]
+            return self.noise[self._own(streams)]
         if callable(self.noise):
-            given = [self.noise(*self.plan.interval[m].tolist()) for m in streams]
+            given = [self.noise(*self.plan.interval[m].tolist()) for m in self._own(streams)]
             drawn = [operand(z, "noise(sigma, sigma_next)", self.shape, self.device) for z in given]
             return torch.stack(drawn).to(self.dtype)
         return torch.randn(
@@ -71,3 +71,7 @@ class Draws:
             dtype=self.dtype,
             device=self.device,
         )
+
+    def _own(self, streams: list[int]) -> list[int]:
+        """Return the plan's own numbers of streams, by which noise is given."""
+        return [stream - self.plan.first_stream for stream in streams]

@@ -310,8 +310,7 @@ class Runner:
         """Return a row's draws, None where its kernel draws them, and their factors or None."""
         if self._draws.in_kernel or (row == 0 and self._unit_noise):  # which draws the state itself
             return None, None
-        numbers = self._rows.stream[row, : self._rows.draws[row]].astype(np.int64)
-        streams = (numbers - self.plan.first_stream).tolist()
+        streams = self._rows.stream[row, : self._rows.draws[row]].tolist()
         return self._draws.unit(streams), self._draws.scale(streams, variance)
 
     def _report(self, status: int, F: Tensor | None) -> None:

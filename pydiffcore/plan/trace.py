@@ -21,7 +21,7 @@ from pydiffcore.process import Process
 __all__ = ["draws_before", "trace"]
 
 # Weights of D, or noise over its level, that no sampler has which is right from pure noise on:
-# those have up to 71 (lms), the others 1e3 and more at most n.
+# those have up to 71 (lms), the others 1e3 and more in all but the shortest runs.
 FAR = 300.0
 
 
