@@ -98,7 +98,6 @@ class Runner:
         self._channels = channels_of(memory_format, self.shape)
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
-        self._draws = Draws(plan, self.shape, self.device, dtype, noise)
         self.native = native.picked(backend, self.device.type, plan.registers, row_draws(plan))
         self._plain = False  # a native run with the kernel's own noise: nothing to prepare
         self._unit_noise: bool | None = None
@@ -107,6 +106,7 @@ class Runner:
         self._reference: ReferenceProgram | None = None
         self._parts: Parts | None = None
         self._make_buffers()
+        self._draws = Draws(plan, self.shape, self.device, dtype, noise)
         self._program: Program | None = None
 
     def _make_buffers(self) -> None:
