@@ -89,6 +89,22 @@ def test_what_has_an_entry_per_sample_is_cut_whatever_it_is(given, cut):
     assert seen == {"label": cut, "free": cut}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_c_noise_lies_where_a_compiled_network_need_not_copy_it(dtype):
+    """It is compiled for the alignment of the first, and copies what has none of 16 bytes."""
+    seen = []
+
+    def network(x, c_noise):
+        seen.append((c_noise.dtype, c_noise.data_ptr() % 16, c_noise.stride(), float(c_noise[0])))
+        return x
+
+    plan = pydiffcore.trace(samplers.euler, levels.karras(5), prediction.edm())
+    model = Denoiser(network, prediction.edm())
+    pydiffcore.sample(model, plan, shape=(3,), seeds=[1, 2], io_dtype=dtype)
+    expected = torch.tensor(plan.c_noise.tolist(), dtype=dtype).tolist()
+    assert seen == [(dtype, 0, (0,), value) for value in expected]
+
+
 def test_guidance_weights_are_cut_with_the_batch():
     weight = torch.tensor([1.0, 2.0, 3.0])
     model = Denoiser(
