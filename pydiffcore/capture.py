@@ -119,8 +119,9 @@ class Captured:
             condition: keyword arguments of the network that replace those of the denoiser.
             weight: guidance weight w, a number or one per sample, in place of the denoiser's.
             x: initial states [B, *shape], as for :func:`pydiffcore.sample`.
-            check: wait for the result and raise where the network returned a value that is not
-                finite; False returns at once.
+            check: wait for the result and raise where x holds, or the network returned, a value
+                that is not finite; False looks for neither and returns at once, but for a graph
+                that is dropped, and a weight on a device, which the host reads.
             on_step: called with (calls done, all); it runs on the host, so the loop is eager.
 
         Raises:
@@ -137,7 +138,7 @@ class Captured:
         weights = _weights(model, plan, len(seeds))
         loop = self._loop(model, plan, seeds, weights)
         with torch.no_grad():
-            loop.load(model, plan, seeds, weights, x)
+            loop.load(model, plan, seeds, weights, x, check)
             loop.run(on_step)
             self.kind, self.reason = loop.ran, loop.why
             if check:
@@ -170,7 +171,8 @@ class Captured:
         key = (len(seeds), layout(plan), guided, _kind(model))
         if key not in self._loops:
             while len(self._loops) >= self.limit:
-                self._loops.popitem(last=False)
+                oldest = next(iter(self._loops))
+                self._loops.pop(oldest).finish()
             self._loops[key] = Loop(model, plan, self.shape, seeds, weights, self._options)
         self._loops.move_to_end(key)
         return self._loops[key]

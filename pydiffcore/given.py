@@ -104,7 +104,14 @@ def _samples(plan: Plan, x: Tensor | None, noise: Any) -> int:
 def matching(denoiser: Model, plan: Plan) -> Denoiser:
     """Return the denoiser, made of a bare function if need be, if it is what the plan expects."""
     if not isinstance(plan, Plan):
-        raise TypeError(f"plan is {type(plan).__name__}, expected a Plan: pydiffcore.trace(...)")
+        adaptive = (
+            "; an adaptive sampler has none, as its steps depend on what it computes: "
+            "pydiffcore.direct runs it"
+        )
+        raise TypeError(
+            f"plan is {type(plan).__name__}, expected a Plan: pydiffcore.trace(...)"
+            f"{adaptive * callable(plan)}"
+        )
     model = denoiser if isinstance(denoiser, Denoiser) else Denoiser(denoiser, denoised())
     if model.prediction.name != plan.prediction:
         raise ValueError(

@@ -42,8 +42,9 @@ class Loop:
         options: Mapping[str, Any],
     ) -> None:
         self.runner = RenewableRunner(plan, shape, seeds, guidance=weights, **options)
-        self.labels = labels_of(self.runner)
-        self.model = _static(model, self.runner.device)
+        with torch.inference_mode(False):  # later runs write them, under it or not
+            self.labels = labels_of(self.runner)
+            self.model = _static(model, self.runner.device)
         self.graph: graph.Graph | None = None
         self.ran, self.why = "", ""
         self._cannot = self._reason()
@@ -64,8 +65,12 @@ class Loop:
         seeds: list[int],
         weights: NDArray[np.float64] | None,
         x: Tensor | None,
+        check: bool,
     ) -> None:
-        """Write what this run reads: levels, table, seeds, weights, condition, initial state."""
+        """Write what this run reads: levels, table, seeds, weights, condition, initial state.
+
+        ``check`` refuses an initial state that is not finite, for which it waits.
+        """
         runner = self.runner
         if self._done is not None:  # a run on another stream may still read what this one writes
             torch.cuda.current_stream(runner.device).wait_event(self._done)
@@ -78,7 +83,7 @@ class Loop:
         own = _tensors(self.model)
         for name, tensor in _tensors(model).items():
             _copy(tensor, own[name])
-        self._x = runner.load(x)
+        self._x = runner.load(x, check)
 
     def run(self, on_step: Callable[[int, int], None] | None) -> None:
         """Run the loop on what was loaded."""
@@ -127,9 +132,15 @@ class Loop:
     @property
     def memory(self) -> int:
         """Bytes of state, input, tables, condition, and what the graph reserved."""
-        held = [self.labels, *_tensors(self.model).values()]
+        labels = self.labels.untyped_storage().nbytes()
+        held = sum(tensor.nbytes for tensor in _tensors(self.model).values())
         graphs = 0 if self.graph is None else self.graph.memory
-        return self.runner.memory + sum(tensor.nbytes for tensor in held) + graphs
+        return self.runner.memory + labels + held + graphs
+
+    def finish(self) -> None:
+        """Wait for the last run, on whichever stream: it reads what goes when the loop does."""
+        if self._done is not None:
+            self._done.synchronize()
 
 
 def _tensors(model: Denoiser) -> dict[str, Tensor]:

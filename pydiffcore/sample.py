@@ -14,6 +14,7 @@ from torch import Tensor
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.given import Model, Noise, given, matching
 from pydiffcore.guidance import Guidance
+from pydiffcore.ops import cuda
 from pydiffcore.ops.lent import lend, take_back
 from pydiffcore.ops.reference import guided
 from pydiffcore.ops.runner import Runner
@@ -116,9 +117,14 @@ def _run(
 
 
 def labels_of(runner: Runner) -> Tensor:
-    """Return c_noise of every call, [n]: float64 where the network's are, float32 otherwise."""
-    wide = torch.float64 if runner.io_dtype == torch.float64 else torch.float32
-    return torch.as_tensor(np.array(runner.plan.c_noise), dtype=wide, device=runner.device)
+    """Return c_noise of every call, [n]: float64 where the network's are, float32 otherwise.
+
+    Each is at an address that 16 divides: compiled networks copy what is not.
+    """
+    wide = np.dtype(np.float64 if runner.io_dtype == torch.float64 else np.float32)
+    table = np.zeros((runner.plan.nfe, 16 // wide.itemsize), wide)
+    table[:, 0] = runner.plan.c_noise
+    return cuda.upload(table, runner.device)[:, 0]
 
 
 def calls(
@@ -142,12 +148,15 @@ def calls(
     """
     plan, guidance, weights = runner.plan, model.guidance, runner.guidance
     label = labels[:, None].expand(-1, len(runner.seeds)).unbind()
+    kept: Tensor | None = None
     for call, sigma in enumerate(plan.sigma.tolist()):
         F_uncond, w = None, 1.0 if weights is None else weights[call]
         with torch.set_grad_enabled(grad):
             try:
                 if guidance is not None and np.any(w != 1.0):
                     F_uncond = _unconditional(model, guidance, state, label[call])
+                    if isinstance(F_uncond, Tensor):  # the next call may recycle its buffer
+                        F_uncond = kept = _copy(F_uncond, None if grad or lasting else kept)
                 F, v = model.split(model.network(state, label[call], **model.condition))
             except RuntimeError as error:
                 _note_dtypes(error, state, labels)
@@ -186,8 +195,14 @@ def _unconditional(model: Denoiser, guidance: Guidance, state: Tensor, label: Te
             "the network changed its input in place, which its conditional call reads too: "
             "give it a copy, network(x.clone(), ...)"
         )
-    F = model.split(output)[0]
-    return F.clone() if isinstance(F, Tensor) else F  # the next call may recycle its buffer
+    return model.split(output)[0]
+
+
+def _copy(F: Tensor, kept: Tensor | None) -> Tensor:
+    """Return a copy of an output, in the memory of an earlier one where it has the same form."""
+    if kept is None or (kept.shape, kept.dtype, kept.device) != (F.shape, F.dtype, F.device):
+        return F.clone()
+    return kept.copy_(F)
 
 
 def sample(

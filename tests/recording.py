@@ -54,8 +54,9 @@ class Tape(TorchDispatchMode):
                 old.copy_(new)
 
     def replay(self):
-        for step in self.steps:
-            step()
+        with torch.inference_mode():  # a graph writes whatever its tensors were made under
+            for step in self.steps:
+                step()
 
 
 def tapes_for_graphs(monkeypatch):

@@ -72,6 +72,40 @@ def test_an_initial_state_survives_the_warm_up(recorded):
     assert equal(draw(SEEDS, x=x), drawn(denoiser(), plan(), x=x))
 
 
+def test_a_first_draw_in_inference_mode_serves_later_ones_outside_of_it(recorded):
+    model, draw = denoiser(), pydiffcore.capture(denoiser(), plan(), SHAPE)
+    other = {"shift": torch.tensor([1.0, -1.0, 0.5])}
+    changed = pydiffcore.Denoiser(network, prediction.eps(VP), other)
+    with torch.inference_mode():
+        draw(SEEDS)
+    assert equal(draw([1, 2, 3]), drawn(model, plan(), [1, 2, 3]))
+    assert equal(draw(SEEDS, condition=other), drawn(changed, plan()))
+    assert equal(draw(SEEDS, plan=plan(rho=3.0)), drawn(model, plan(rho=3.0)))
+    with torch.inference_mode():
+        assert equal(draw(SEEDS), drawn(model, plan()))
+    assert len(recorded) == 1
+
+
+class Event:
+    """The end of a run that is still under way."""
+
+    waited = False
+
+    def synchronize(self):
+        self.waited = True
+
+
+def test_a_graph_is_dropped_after_its_last_run(recorded):
+    model = pydiffcore.Denoiser(lambda x, t: 0.3 * x, prediction.eps(VP))
+    draw = pydiffcore.capture(model, plan(), SHAPE, graphs=1)
+    draw(range(1))
+    (loop,) = draw._loops.values()
+    loop._done = Event()
+    draw(range(2))
+    assert loop._done.waited
+    assert draw.graphs == 1
+
+
 def test_few_graphs_are_kept(recorded):
     model = pydiffcore.Denoiser(lambda x, t: 0.3 * x, prediction.eps(VP))
     draw = pydiffcore.capture(model, plan(), SHAPE, graphs=2)

@@ -63,6 +63,30 @@ def test_what_does_not_fit_is_named(recorded, arguments, words):
     assert equal(draw(SEEDS), drawn(denoiser(), plan()))
 
 
+def test_an_initial_state_is_looked_at_where_values_are_checked_alone(recorded):
+    """Looking waits for the device, which check=False does not."""
+    draw, x = pydiffcore.capture(denoiser(), plan(), SHAPE), torch.zeros(3, *SHAPE)
+    x[1] = torch.nan
+    with pytest.raises(ValueError, match="x holds"):
+        draw(SEEDS, x=x)
+    drawn = draw(SEEDS, x=x, check=False)
+    assert drawn[1].isnan().all()
+    assert drawn[[0, 2]].isfinite().all()
+
+
+def test_a_sampler_that_chooses_its_steps_is_refused_with_the_reason():
+    def adaptive(x, denoise, levels, noise):
+        return x
+
+    words = r"plan is function, expected a Plan: pydiffcore\.trace.* adaptive .*pydiffcore\.direct"
+    with pytest.raises(TypeError, match=words):
+        pydiffcore.capture(denoiser(), adaptive, SHAPE)
+    with pytest.raises(TypeError, match=words):
+        pydiffcore.capture(denoiser(), plan(), SHAPE)(SEEDS, plan=adaptive)
+    with pytest.raises(TypeError, match=r"plan is NoneType, expected a Plan: .*\)$"):
+        pydiffcore.capture(denoiser(), None, SHAPE)
+
+
 def test_graphs_must_be_kept():
     with pytest.raises(ValueError, match="graphs is 0"):
         pydiffcore.capture(denoiser(), plan(), SHAPE, graphs=0)

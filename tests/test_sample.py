@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import pydiffcore
 from pydiffcore import Denoiser, Guidance, levels, prediction, samplers
@@ -87,6 +88,22 @@ def test_what_has_an_entry_per_sample_is_cut_whatever_it_is(given, cut):
     model = Denoiser(network, kind, {"label": given}, guidance)
     pydiffcore.sample(model, plan, shape=(2,), seeds=range(5), batch=2)
     assert seen == {"label": cut, "free": cut}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_c_noise_lies_where_a_compiled_network_need_not_copy_it(dtype):
+    """It is compiled for the alignment of the first, and copies what has none of 16 bytes."""
+    seen = []
+
+    def network(x, c_noise):
+        seen.append((c_noise.dtype, c_noise.data_ptr() % 16, c_noise.stride(), float(c_noise[0])))
+        return x
+
+    plan = pydiffcore.trace(samplers.euler, levels.karras(5), prediction.edm())
+    model = Denoiser(network, prediction.edm())
+    pydiffcore.sample(model, plan, shape=(3,), seeds=[1, 2], io_dtype=dtype)
+    expected = torch.tensor(plan.c_noise.tolist(), dtype=dtype).tolist()
+    assert seen == [(dtype, 0, (0,), value) for value in expected]
 
 
 def test_guidance_weights_are_cut_with_the_batch():
@@ -240,6 +257,37 @@ def test_the_denoised_step_is_guided():
     steps = pydiffcore.trajectory(model, plan, shape=(4,), seeds=range(2))
     denoised = [step.denoised for step in steps]
     assert torch.allclose(denoised[-2], denoised[-1], atol=1e-6)
+
+
+class Clones(TorchDispatchMode):
+    """Counts the copies that take memory."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten.clone.default
+        return func(*args, **(kwargs or {}))
+
+
+def guided(sigmas):
+    """A guided run's network answers into one tensor, as a captured or compiled one may."""
+    buffer = torch.empty(2, 3)
+
+    def network(x, c_noise, cond=0.0):
+        return buffer.copy_(torch.tanh(x) + cond)
+
+    model = Denoiser(network, prediction.edm(), {"cond": 1.0}, Guidance(3.0, {"cond": 0.0}))
+    return model, pydiffcore.trace(samplers.euler, sigmas, prediction.edm())
+
+
+def test_a_guided_run_takes_memory_once():
+    model, plan = guided(levels.karras(7))
+    with Clones() as clones:
+        out = pydiffcore.sample(model, plan, shape=(3,), seeds=[1, 2])
+    assert clones.count == 2  # of the first unconditional output, and of the result
+    steps = list(pydiffcore.trajectory(model, plan, shape=(3,), seeds=[1, 2]))
+    assert torch.equal(steps[-1].x, out)
+    assert len({step.F_uncond.data_ptr() for step in steps[:-1]}) == 7  # the caller's own
 
 
 def test_a_guided_network_that_changes_its_input_is_told():

@@ -29,7 +29,26 @@ def guard(device: torch.device) -> AbstractContextManager[Any]:
 
 def upload(values: NDArray[Any], device: torch.device) -> Tensor:
     """Copy an array to a device without waiting for it."""
+    return _pinned(values, device).to(device, non_blocking=True)
+
+
+def write(values: NDArray[Any], target: Tensor) -> None:
+    """Copy an array over a tensor of its shape and dtype, without a wait or an allocation there."""
+    target.copy_(_pinned(values, target.device), non_blocking=True)
+
+
+def fetch(*tensors: Tensor) -> list[Tensor]:
+    """Return copies of tensors of one device on the CPU, after one wait for all of them."""
+    if tensors[0].device.type != "cuda":
+        return [tensor.cpu() for tensor in tensors]
+    copies = [torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True) for tensor in tensors]
+    for copy, tensor in zip(copies, tensors, strict=True):
+        copy.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensors[0].device).synchronize()
+    return copies
+
+
+def _pinned(values: NDArray[Any], device: torch.device) -> Tensor:
+    """Return a copy of an array on the CPU, from where a device reads without the processor."""
     tensor = torch.from_numpy(np.array(values))
-    if device.type == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.pin_memory() if device.type == "cuda" else tensor

@@ -35,7 +35,7 @@ from pydiffcore.ops.checks import (
 )
 from pydiffcore.ops.native import DTYPES, IO_DTYPES, STATE_DTYPES, target, unsupported
 
-__all__ = ["Program", "bind"]
+__all__ = ["Program", "bind", "first_row"]
 
 
 @dataclass(frozen=True)
@@ -83,16 +83,14 @@ class Program:
                 f"the table takes {len(host)} bytes, expected {len(self.block)}: as many rows, and "
                 "weights of the same shape"
             )
-        self.block.copy_(cuda.upload(host, self.block.device))
+        cuda.write(host, self.block)
         return True
 
     def reseed(self, seeds: NDArray[np.uint64]) -> bool:
         """Put other seeds where captured launches read them; False on the CPU."""
         if self.block is None:
             return False
-        self._samples("seeds", torch.int64).copy_(
-            cuda.upload(seeds.view(np.int64), self.block.device)
-        )
+        cuda.write(seeds.view(np.int64), self._samples("seeds", torch.int64))
         return True
 
     def status(self) -> tuple[int, int] | None:
@@ -100,13 +98,15 @@ class Program:
 
         Waits for the device.  A row without F, such as the start, begins anew.
         """
-        if self.block is None:
-            return None
-        rows = self.first_bad.cpu().numpy()
-        if not rows.any():
-            return None
-        first = rows[rows > 0].min()
-        return int(first) - 1, int(np.flatnonzero(rows == first)[0])
+        return None if self.block is None else first_row(self.first_bad.cpu().numpy())
+
+
+def first_row(first_bad: NDArray[np.int32]) -> tuple[int, int] | None:
+    """Return (row, sample) of what :attr:`Program.first_bad` holds, or None where all is 0."""
+    if not first_bad.any():
+        return None
+    first = first_bad[first_bad > 0].min()
+    return int(first) - 1, int(np.flatnonzero(first_bad == first)[0])
 
 
 def bind(
@@ -233,7 +233,8 @@ def _cuda_program(
 ) -> Program:
     device = state.device
     host, offsets = _core.cuda_block(operands)
-    block = torch.from_numpy(host).to(device)
+    with torch.inference_mode(False):  # a tensor made under it is not written outside
+        block = cuda.upload(host, device)
     guard = cuda.guard(device)
     with guard:
         launch, launch_rows = _core.cuda_program(

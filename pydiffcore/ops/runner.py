@@ -45,6 +45,7 @@ from pydiffcore.ops.program import Program, bind
 from pydiffcore.ops.reference import ReferenceProgram, guided
 from pydiffcore.ops.rows import fold, row_draws
 from pydiffcore.ops.staggered import Parts, advance_rows
+from pydiffcore.ops.verdict import verdict
 from pydiffcore.plan import Plan
 
 __all__ = ["Runner"]
@@ -98,7 +99,6 @@ class Runner:
         self._channels = channels_of(memory_format, self.shape)
         self.device = torch.device(device)
         self.guidance = checked_guidance(guidance, plan.nfe, len(self.seeds))
-        self._draws = Draws(plan, self.shape, self.device, dtype, noise)
         self.native = native.picked(backend, self.device.type, plan.registers, row_draws(plan))
         self._plain = False  # a native run with the kernel's own noise: nothing to prepare
         self._unit_noise: bool | None = None
@@ -107,6 +107,7 @@ class Runner:
         self._reference: ReferenceProgram | None = None
         self._parts: Parts | None = None
         self._make_buffers()
+        self._draws = Draws(plan, self.shape, self.device, dtype, noise)
         self._program: Program | None = None
 
     def _make_buffers(self) -> None:
@@ -136,8 +137,11 @@ class Runner:
         self._row, self._reference, self._plain = 0, self._make_reference(x), False
         return self._advance_reference(None, None, None)
 
-    def load(self, x: Tensor | None = None) -> Tensor | None:
-        """Put the initial state where row 0 reads it, and return it; None is drawn by the row."""
+    def load(self, x: Tensor | None = None, check: bool = True) -> Tensor | None:
+        """Put the initial state where row 0 reads it, and return it; None is drawn by the row.
+
+        ``check`` waits for it and refuses a value that is not finite.
+        """
         if x is None and self._draws.noise is not None:
             x = self.plan.init_scale * normal(
                 self.seeds, self.shape[1:], purpose=INITIAL, stream=0,
@@ -147,7 +151,7 @@ class Runner:
         self._reference = None
         if x is not None:
             x = operand(x, "x", self.shape, self.device)
-            if not all_finite(x):
+            if check and not all_finite(x):
                 raise ValueError("x holds a value that is not finite")
             if self.native and not x.requires_grad:
                 self.result.copy_(x)
@@ -244,10 +248,10 @@ class Runner:
         ``advance`` raises on the CPU where an output is not finite, and does not wait on a
         device; a state that overflowed shows in the result.
         """
-        bad = None if self._program is None else self._program.status()
+        bad, finite = verdict(self._program, self.query)
         if bad is not None:
             raise not_finite(self.plan.sigma, bad[0] - 1, bad[1], self.seeds)
-        if not all_finite(self.query):
+        if not finite:
             raise FloatingPointError("the result is not finite: the plan's steps diverged")
 
     @property
@@ -265,12 +269,8 @@ class Runner:
 
     def _bind(self, unit_noise: bool) -> None:
         """Bind the rows to the tensors; on a device in the memory that launches already read."""
-        self._rows = fold(
-            self.plan,
-            unit_noise=unit_noise,
-            guidance=self.guidance,
-            single=self.dtype == torch.float32,
-        )
+        single = self.dtype == torch.float32
+        self._rows = fold(self.plan, unit_noise=unit_noise, guidance=self.guidance, single=single)
         if not self.native:
             return
         arguments = {**self._rows.arguments(), "seeds": np.array(self.seeds, np.uint64)}

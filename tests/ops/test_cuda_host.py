@@ -8,9 +8,11 @@ import pytest
 import torch
 from cuda_battery import DTYPES, ROWS, STATES, corruptions, normals, plan, runs, same
 
-from pydiffcore import levels, samplers, trace
+from pydiffcore import Runner, levels, samplers, trace
+from pydiffcore.ops import cuda
 from pydiffcore.ops.program import bind
 from pydiffcore.ops.rows import fold
+from pydiffcore.sample import labels_of
 
 GRIDS = [(1, 1), (1, 32), (3, 7), (2, 256), (70, 5)]
 
@@ -136,6 +138,21 @@ def test_the_first_bad_row_of_each_sample_is_kept():
     assert program.status() == (1, 2)
     program.advance(0, 0, 0, 0)
     assert program.status() is None
+
+
+def test_what_a_device_reads_goes_there_without_a_wait(monkeypatch):
+    """From pinned memory, which only `upload` and `write` do: a plain copy waits for the device."""
+    gone, upload, write = [], cuda.upload, cuda.write
+    monkeypatch.setattr(cuda, "upload", lambda *each: gone.append("upload") or upload(*each))
+    monkeypatch.setattr(cuda, "write", lambda *each: gone.append("write") or write(*each))
+    program, _ = small(np.random.default_rng(0))
+    assert gone == ["upload"]
+    assert program.reseed(np.arange(3, dtype=np.uint64))
+    assert gone == ["upload", "write"]
+    gone.clear()
+    runner = Runner(trace(samplers.euler, levels.karras(3)), (2,), [1, 2])
+    assert torch.equal(labels_of(runner), torch.tensor(runner.plan.c_noise.tolist()))
+    assert gone == ["upload"]
 
 
 def test_a_block_takes_other_seeds_and_another_plan():

@@ -92,6 +92,28 @@ def test_a_captured_loop_draws_the_eager_samples(sampler):
     assert draw.memory > 0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "io"),
+    [
+        (torch.float32, torch.bfloat16),
+        (torch.float64, torch.bfloat16),
+        (torch.float64, torch.float64),
+    ],
+)
+def test_a_captured_loop_of_other_dtypes(dtype, io):
+    def shifted(x, c_noise, shift):
+        return 0.5 * x + (shift * c_noise).to(x.dtype).view(-1, 1, 1, 1)
+
+    options = {"shape": SHAPE, "dtype": dtype, "io_dtype": io, "device": "cuda"}
+    model, plan = conditioned(shifted), traced(samplers.ancestral)
+    draw = pydiffcore.capture(model, plan, **options)
+    for seeds in (SEEDS, [seed + 1000 for seed in SEEDS]):
+        x = draw(seeds)
+        assert x.dtype == dtype
+        assert torch.equal(x, pydiffcore.sample(model, plan, seeds=seeds, **options))
+    assert (draw.kind, draw.reason, draw.graphs) == ("graph", "", 1)
+
+
 def test_a_captured_loop_takes_conditions_and_weights():
     free = {"shift": torch.zeros(len(SEEDS), device="cuda")}
     function, plan = small_unet(), traced(samplers.ancestral)
@@ -117,6 +139,33 @@ def test_a_replay_waits_for_nothing(no_sync):
     torch.cuda.set_sync_debug_mode("error")
     x = draw([seed + 1 for seed in SEEDS], check=False)
     torch.cuda.set_sync_debug_mode("default")
+    assert torch.isfinite(x).all()
+
+
+def test_a_condition_on_the_host_waits_for_nothing(no_sync):
+    torch.cuda.set_sync_debug_mode("default")
+    function, plan = small_unet(), traced(samplers.heun)
+    draw = pydiffcore.capture(conditioned(function), plan, SHAPE, device="cuda")
+    draw(SEEDS)
+    shift = torch.linspace(2, 3, len(SEEDS))
+    torch.cuda.set_sync_debug_mode("error")
+    x = draw(SEEDS, condition={"shift": shift}, check=False)
+    torch.cuda.set_sync_debug_mode("default")
+    model = pydiffcore.Denoiser(function, prediction.edm(), {"shift": shift.cuda()})
+    eager = pydiffcore.sample(model, plan, shape=SHAPE, seeds=SEEDS, device="cuda")
+    assert torch.equal(x, eager)
+    assert draw.graphs == 1
+
+
+def test_a_replay_takes_memory_for_its_result_alone():
+    draw = pydiffcore.capture(
+        conditioned(small_unet()), traced(samplers.ancestral), SHAPE, device="cuda"
+    )
+    draw(SEEDS)
+    shift = torch.ones(len(SEEDS), device="cuda")
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    x = draw([seed + 1 for seed in SEEDS], condition={"shift": shift}, check=False)
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before + 1
     assert torch.isfinite(x).all()
 
 

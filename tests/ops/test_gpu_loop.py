@@ -13,6 +13,7 @@ from pydiffcore import prediction, samplers
 from pydiffcore.ops import native
 from pydiffcore.ops.noise import normal
 from pydiffcore.ops.runner import Runner
+from pydiffcore.sample import calls, labels_of
 
 pytestmark = MARKS
 
@@ -92,6 +93,41 @@ def test_the_loop_allocates_nothing():
     for _ in range(plan.nfe):
         runner.advance(F)
     assert torch.cuda.memory_stats()["allocation.all.allocated"] == before
+
+
+def test_a_guided_loop_takes_memory_for_one_output():
+    F = torch.zeros(len(SEEDS), *SHAPE, device="cuda")
+    guidance = pydiffcore.Guidance(2.0, {"label": 0})
+    model = pydiffcore.Denoiser(lambda x, c, label: F, prediction.edm(), {"label": 1}, guidance)
+    plan = traced(samplers.euler)
+    weights = guidance.weights(plan.sigma, len(SEEDS))
+    runner = Runner(plan, SHAPE, SEEDS, guidance=weights, device="cuda", backend="native")
+    state, labels = runner.start(), labels_of(runner)
+    before = torch.cuda.memory_stats()["allocation.all.allocated"]
+    steps = sum(1 for _ in calls(model, runner, state, labels))
+    assert torch.cuda.memory_stats()["allocation.all.allocated"] == before + 1
+    assert steps == plan.nfe
+
+
+def test_binding_waits_for_nothing(no_sync):
+    runner = Runner(traced(samplers.ancestral), SHAPE, SEEDS, device="cuda", backend="native")
+    state, labels = runner.start(), labels_of(runner)
+    torch.cuda.set_sync_debug_mode("default")
+    assert torch.isfinite(state).all()
+    assert labels.tolist() == torch.tensor(runner.plan.c_noise.tolist()).tolist()
+
+
+def test_noise_of_a_function_has_the_bits_of_the_cpu():
+    model = pydiffcore.Denoiser(network, prediction.edm())
+    samples = []
+    for device in ("cpu", "cuda"):
+        unit = torch.linspace(-2, 2, len(SEEDS)).view(-1, 1, 1, 1).expand(-1, *SHAPE).to(device)
+        options = {"shape": SHAPE, "seeds": SEEDS, "device": device}
+        x = pydiffcore.sample(
+            model, traced(samplers.ancestral), noise=lambda high, low, unit=unit: unit, **options
+        )
+        samples.append(x.cpu())
+    assert torch.equal(*samples)
 
 
 def test_a_side_stream():

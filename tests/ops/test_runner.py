@@ -47,6 +47,16 @@ def test_io_dtypes_agree_with_the_reference(io):
     assert torch.equal(native, reference)
 
 
+def test_a_device_named_otherwise_than_its_tensors_takes_noise_of_a_function():
+    """As "cuda" is, whose tensors are on "cuda:0"; here those of "cpu:0" are on "cpu"."""
+
+    def noise(sigma, sigma_next):
+        return torch.full((5, *SHAPE), sigma - sigma_next)
+
+    named, plain = (run(noise=noise, device=device) for device in ("cpu:0", "cpu"))
+    assert torch.equal(named, plain)
+
+
 def test_a_sample_does_not_depend_on_its_batch(mixture):
     plan = pydiffcore.trace(samplers.ancestral, levels.karras(7))
     together = pydiffcore.sample(mixture, plan, shape=(3,), seeds=range(10), dtype=torch.float64)
