@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.gpu import contenders, hand, networks, published, scheduled, task
+from benchmarks.gpu import contenders, hand, jax_loop, networks, published, scheduled, task
 from benchmarks.gpu.clock import Clock, interleaved, quartiles
 from benchmarks.gpu.ours import Captured, Eager
 from benchmarks.gpu.scale import TINY, Deadline
@@ -57,6 +57,27 @@ def test_every_loop_does_the_same_work(method, policy):
         results["diffusers"] = scheduled.Scheduled(one)(x, one.condition)
     for who, result in results.items():
         assert contenders.difference(result, expected) < 1e-4, who
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("method", "policy"), METHODS)
+def test_jax_does_the_same_work(method, policy):
+    """Without the noise of its steps, which is JAX's own."""
+    pytest.importorskip("jax", reason="JAX is not installed")
+    one = given(method, policy=policy)
+    if method == "heun":
+        with pytest.raises(RuntimeError, match="no JAX form"):
+            jax_loop.Loop(one)
+        return
+    loop, x = jax_loop.Loop(one), one.noise()
+    expected = hand.Loop(one)(x, one.condition, torch.zeros_like)
+    again = [loop(None, one.condition) for _ in range(2)]
+    assert contenders.difference(*again) > 0.1
+    if method == "ddpm":
+        noisy = loop(x, one.condition)
+        assert contenders.difference(noisy, expected) > 0.1
+        loop.table = loop.table.at[:, 4].set(0.0)
+    assert contenders.difference(loop(x, one.condition), expected) < 1e-4
 
 
 @torch.no_grad()
@@ -158,7 +179,7 @@ def assert_contenders(each):
     assert names[0] == "pydiffcore.sample"
     assert {"published", "without syncs", "compiled step", "pydiffcore captured"} <= set(names)
     skipped = each["skipped_contenders"]
-    assert "jax" in names or "JAX" in skipped["jax"]
+    assert "jax" in names or "JAX" in skipped["jax"] or skipped["jax"] == contenders.OTHER_BATCH
     assert skipped["one graph, compiled"].endswith(("no CUDA graphs", "at another batch"))
     for one in each["contenders"]:
         assert one["agrees"] is not False

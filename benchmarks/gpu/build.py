@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND = [
     sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "-e", ".",
     "-C", "cmake.define.PYDIFFCORE_CUDA=ON",
+    # CMake does not look again for a compiler that it did not find in the usual folder before.
+    "-C", "build-dir=build/cuda-{wheel_tag}",
 ]  # fmt: skip
 ASK = "from pydiffcore.ops import native; print(*native.info()['cuda'])"
 

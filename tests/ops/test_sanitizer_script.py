@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 FAKE = '#!/bin/sh\necho "$PYDIFFCORE_EVERY $PYTORCH_NO_CUDA_MEMORY_CACHING: $*"\nexit $STATUS\n'
 
@@ -40,16 +38,15 @@ def test_one_tool_with_fewer_cases_that_finds_something(tmp_path):
     assert "memcheck" not in done.stdout
 
 
-@pytest.mark.parametrize("every", [1, 7])
-def test_fewer_cases_leave_some_of_each(every):
+def test_fewer_cases_leave_some_of_each():
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "gpu"]
     done = subprocess.run(
         [*command, "-k", "test_bits", "tests/ops/test_gpu_bits.py"], cwd=ROOT, text=True,
-        capture_output=True, env={**os.environ, "PYDIFFCORE_EVERY": str(every)},
+        capture_output=True, env={**os.environ, "PYDIFFCORE_EVERY": "7"},
     )  # fmt: skip
     tests = [line for line in done.stdout.splitlines() if "::" in line]
     assert done.returncode == 0
-    assert (len(tests) > 150) == (every == 1)
+    assert len(tests) < 30
     kinds = ("test_bits_of_rows", "test_bits_of_channels_last", "test_bits_of_parts", "normals")
     for kind in (*kinds, "sizes", "corruption", "samples", "state0", "state1", "io0", "io3"):
         assert any(kind in test for test in tests), kind
