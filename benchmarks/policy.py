@@ -41,14 +41,26 @@ class Block(nn.Module):
         return self.second(scale * self.first(x) + shift) + self.skip(x)
 
 
+def frequencies(size: int) -> Tensor:
+    """Frequencies of size/2 waves, from 1 down to 1e-4."""
+    return torch.exp(torch.arange(size // 2) * (-math.log(1e4) / (size // 2 - 1)))
+
+
+def waves(t: Tensor, samples: int, frequencies: Tensor) -> Tensor:
+    """Sines and cosines of the time, one number or one for each sample, in float32."""
+    phase = t.reshape(-1, 1).float().expand(samples, 1) * frequencies
+    return torch.cat([phase.sin(), phase.cos()], dim=1)
+
+
 class Policy(nn.Module):
     """ε(x, t; observation), [B, 16, 7]."""
+
+    frequencies: Tensor
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
         e, pairs = OBSERVATION + 32, list(zip([ACTION, *widths], widths, strict=False))
-        waves = torch.exp(torch.arange(16) * (-math.log(1e4) / 15))
-        self.register_buffer("frequencies", waves, persistent=False)
+        self.register_buffer("frequencies", frequencies(32), persistent=False)
         self.down = nn.ModuleList(Block(a, b, e) for a, b in pairs)
         self.middle = Block(widths[-1], widths[-1], e)
         self.up = nn.ModuleList(Block(2 * b, a, e) for a, b in reversed(pairs[1:]))
@@ -57,8 +69,7 @@ class Policy(nn.Module):
         )
 
     def forward(self, x: Tensor, t: Tensor, observation: Tensor) -> Tensor:
-        phase = t.reshape(-1, 1).float().expand(len(x), 1) * self.frequencies
-        e = torch.cat([phase.sin(), phase.cos()], dim=1).to(observation.dtype)
+        e = waves(t, len(x), self.frequencies).to(observation.dtype)
         e = torch.cat([observation, e], dim=1)
         x, kept = x.transpose(1, 2), []
         for i, block in enumerate(self.down):

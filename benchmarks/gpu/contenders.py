@@ -30,8 +30,10 @@ __all__ = [
     "CAPTURED_COMPILED",
     "EAGER_GRAPH",
     "GRAPH",
+    "OTHER_BATCH",
     "OURS",
     "PUBLISHED",
+    "TIME_IS_UP",
     "TOLERANCE",
     "Bench",
     "Contender",
@@ -42,6 +44,8 @@ __all__ = [
 
 TOLERANCE = 0.05  # bfloat16 rounds to 1/256, at every layer and call
 COMPILED_ROOM = 100.0  # seconds that must be left for compiling a network
+TIME_IS_UP = "the time is up"
+OTHER_BATCH = "the network is compiled at another batch"
 
 PUBLISHED = "published"
 DIFFUSERS = "diffusers"
@@ -54,7 +58,7 @@ SAMPLE = "pydiffcore.sample"
 CAPTURED = "pydiffcore captured"
 CAPTURED_COMPILED = "pydiffcore captured, compiled"
 OURS = (SAMPLE, CAPTURED, CAPTURED_COMPILED)
-COMPILED = (GRAPH, CAPTURED_COMPILED)  # those whose network is compiled
+COMPILED = (GRAPH, CAPTURED_COMPILED)  # those that share one compiled network
 
 Run = Callable[[Tensor | None, Mapping[str, Tensor]], Tensor]
 
@@ -138,8 +142,8 @@ def build(
 
     Args:
         task: what to run.
-        deadline: compiling is left out where the time is nearly up.
-        compiled: whether to compile the network at all.
+        deadline: what no longer fits is left out, compiling a network first.
+        compiled: whether to compile the network at all, by torch or by JAX.
         network: one that was compiled for another task of the same shapes, or None.
 
     """
@@ -150,11 +154,11 @@ def build(
     x = task.noise()
     bench, expected = Bench([], {}, None), None
     for name, make in makers(task, network):
-        if name in COMPILED and not compiled:
-            bench.skipped[name] = "the network is compiled at another batch"
+        if name in (*COMPILED, JAX) and not compiled:
+            bench.skipped[name] = OTHER_BATCH
             continue
-        if name in COMPILED and network.compiled is None and not deadline.allows(COMPILED_ROOM):
-            bench.skipped[name] = "the time is up"
+        if name != SAMPLE and not deadline.allows(room(name, network)):
+            bench.skipped[name] = TIME_IS_UP
             continue
         try:
             made, result = first_run(name, make, task, network, clock, x)
@@ -169,6 +173,12 @@ def build(
         bench.contenders.append(made)
     bench.compile_seconds = network.seconds
     return bench
+
+
+def room(name: str, network: Network) -> float:
+    """Return the seconds that must be left for building a contender."""
+    compiles = name == JAX or (name in COMPILED and network.compiled is None)
+    return COMPILED_ROOM if compiles else 0.0
 
 
 def first_run(

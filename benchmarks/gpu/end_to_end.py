@@ -12,31 +12,45 @@ from torch import nn
 
 from benchmarks.gpu import networks
 from benchmarks.gpu.clock import Clock, Taken, interleaved, quartiles, ratios
-from benchmarks.gpu.contenders import OURS, TOLERANCE, Bench, Contender, build, said
+from benchmarks.gpu.contenders import (
+    OURS,
+    TIME_IS_UP,
+    TOLERANCE,
+    Bench,
+    Contender,
+    build,
+    said,
+)
 from benchmarks.gpu.scale import Deadline, Scale
 from benchmarks.gpu.task import Case, Task, cases, task
 
 __all__ = ["described", "measure", "verdict"]
 
-ROOM = 20.0  # seconds that must be left for a batch
+ROOM, PER_SAMPLE = 20.0, 0.1  # seconds that must be left for a batch
 
 
 def measure(scale: Scale, device: torch.device, deadline: Deadline) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each network and batch, small batches first."""
+    """Yield the figures of each network and batch."""
     made: dict[str, nn.Module] = {}
-    for batch in scale.batches:
-        for case in cases(scale):
-            if batch not in case.steps:
-                continue
-            if not deadline.allows(ROOM):
-                yield {"network": case.name, "batch": batch, "skipped": "the time is up"}
-                continue
-            try:
-                yield one(case, batch, made, scale, device, deadline)
-            except Exception as error:  # out of memory, for instance: the others go on
-                yield {"network": case.name, "batch": batch, "error": said(error)}
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+    for case, batch in ordered(scale):
+        at = {"network": case.name, "sampler": case.method, "batch": batch}
+        if not deadline.allows(ROOM + PER_SAMPLE * batch):
+            yield {**at, "skipped": TIME_IS_UP}
+            continue
+        try:
+            yield one(case, batch, made, scale, device, deadline)
+        except Exception as error:  # out of memory, for instance: the others go on
+            yield {**at, "error": said(error)}
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def ordered(scale: Scale) -> list[tuple[Case, int]]:
+    """Return every case and batch: first those with all contenders, then small batches."""
+    both = [
+        (case, batch) for batch in scale.batches for case in cases(scale) if batch in case.steps
+    ]
+    return sorted(both, key=lambda each: each[1] not in each[0].compiled)
 
 
 def one(
@@ -73,7 +87,7 @@ def described(given: Task, bench: Bench) -> dict[str, Any]:
     """Return what was run."""
     return {
         "network": given.case,
-        "sampler": given.plan.sampler,
+        "sampler": given.method,
         "shape": list(given.shape),
         "batch": given.batch,
         "steps": given.steps,

@@ -55,6 +55,12 @@ def implicit(x: Tensor, kept: Kept, F: Tensor, z: Tensor | None, c: Any) -> Step
     return x, (), (c[-1] * x).to(F.dtype)
 
 
+def straight(x: Tensor, kept: Kept, F: Tensor, z: Tensor | None, c: Any) -> Stepped:
+    """Euler's step along a flow's velocity."""
+    x = x + c[2] * F.float()
+    return x, (), (c[-1] * x).to(F.dtype)
+
+
 def first(x: Tensor, kept: Kept, F: Tensor, z: Tensor | None, c: Any) -> Stepped:
     """A first-order step of DPM-Solver++."""
     D = c[0] * x + c[1] * F.float()
@@ -99,6 +105,11 @@ def of_ddim(task: Task) -> Rows:
     return [(implicit, [a_next, a_next * t]) for _, t, _, _, a_next in steps(task)]
 
 
+def of_flow(task: Task) -> Rows:
+    times = [level / (1 + level) for level in [*task.plan.sigma.tolist(), 0.0]]
+    return [(straight, [t_next - t]) for t, t_next in pairwise(times)]
+
+
 def of_dpmpp_2m(task: Task) -> Rows:
     rows: Rows = []
     for s, t, before, alpha, alpha_next in steps(task):
@@ -121,7 +132,9 @@ def steps(task: Task) -> list[tuple[float, float, float | None, float, float]]:
     ]
 
 
-ROWS = {"heun": of_heun, "ddpm": of_ddpm, "ddim": of_ddim, "dpmpp_2m": of_dpmpp_2m}
+ROWS = {
+    "heun": of_heun, "ddpm": of_ddpm, "ddim": of_ddim, "flow": of_flow, "dpmpp_2m": of_dpmpp_2m,
+}  # fmt: skip
 
 
 class Loop:

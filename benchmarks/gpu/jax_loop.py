@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DPM-Solver++(2M) on the transformer in JAX: one jit around a fori_loop, where JAX is installed.
+"""The loops in JAX: one jit around a fori_loop over all steps, where JAX is installed.
 
-The weights are those of the torch network, so that results can be compared.  Only the transformers
-have a JAX form.
+Coefficients are those of benchmarks/gpu/hand.py, weights those of the torch network, so that
+results can be compared.  Heun's method and the U-Net of images have no JAX form.
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.hand import ROWS
-from benchmarks.gpu.networks import DiT
+from benchmarks.gpu.jax_networks import form_of, weights_of
 from benchmarks.gpu.task import Task
 
 __all__ = ["Loop"]
+
+# x' from the coefficients c of a step, x, F, D, the last D, and unit noise.
+STEPS = {
+    "dpmpp_2m": lambda c, x, F, D, last, z: c[2] * x + c[3] * D + c[4] * last,
+    "ddpm": lambda c, x, F, D, last, z: c[2] * D.clip(-1, 1) + c[3] * x + c[4] * z,
+    "ddim": lambda c, x, F, D, last, z: c[2] * D.clip(-1, 1) + c[3] * F,
+    "flow": lambda c, x, F, D, last, z: x + c[2] * F,
+}
 
 
 class Loop:
@@ -30,41 +38,58 @@ class Loop:
     def __init__(self, task: Task) -> None:
         if find_spec("jax") is None:
             raise RuntimeError("JAX is not installed")
-        if not isinstance(task.network, DiT) or task.method != "dpmpp_2m":
+        form = form_of(task.network)
+        if form is None or task.method not in STEPS:
             raise RuntimeError("this network has no JAX form")
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # the memory is torch's
         jax = self.jax = import_module("jax")
         if task.device.type == "cuda" and jax.default_backend() != "gpu":
             raise RuntimeError("this JAX has no GPU")
         self.task, self.key = task, 0
-        self.weights = weights_of(task.network, jax)
+        io = getattr(jax.numpy, str(task.io).removeprefix("torch."))
+        self.weights = weights_of(task.network, jax, io)
         self.table, self.labels, first = table_of(task, jax)
-        heads, size, scale = task.network.layers[0].heads, task.size, task.plan.init_scale
-
-        def steps(x: Any, weights: Any, table: Any, labels: Any) -> Any:
-            def body(i: int, state: Any) -> Any:
-                x, last, input = state
-                c = table[i]
-                F = transformer(jax, weights, heads, input, labels[i]).astype(x.dtype)
-                D = c[0] * x + c[1] * F
-                x = c[2] * x + c[3] * D + c[4] * last
-                return x, D, (c[5] * x).astype(input.dtype)
-
-            start = (x, jax.numpy.zeros_like(x), (first * x).astype(jax.numpy.bfloat16))
-            return jax.lax.fori_loop(0, len(self.table), body, start)[0]
-
-        self.steps = jax.jit(steps)
+        size, scale = task.size, task.plan.init_scale
+        self.steps = jax.jit(steps_of(jax, task, form, first, io))
         self.draw = jax.jit(lambda key: scale * jax.random.normal(jax.random.PRNGKey(key), size))
 
-    def __call__(self, x: Tensor | None, condition: Mapping[str, Tensor]) -> Tensor | None:
+    def __call__(self, x: Tensor | None, condition: Mapping[str, Tensor]) -> Tensor:
         self.key += 1
         given = self.draw(self.key) if x is None else self.jax.numpy.asarray(x.cpu().numpy())
-        result = self.steps(given, self.weights, self.table, self.labels).block_until_ready()
-        return None if x is None else torch.from_numpy(np.array(result)).to(x.device)
+        told = {name: self.jax.dlpack.from_dlpack(value) for name, value in condition.items()}
+        result = self.steps(given, self.key, told, self.weights, self.table, self.labels)
+        return torch.from_dlpack(result.block_until_ready())
+
+
+def steps_of(jax: Any, task: Task, form: tuple[Any, int], first: float, io: Any) -> Any:
+    """Return the function of all steps."""
+    (network, heads), step = form, STEPS[task.method]
+
+    def steps(x: Any, key: Any, condition: Any, weights: Any, table: Any, labels: Any) -> Any:
+        keys = jax.random.PRNGKey(key + 2**30)  # not those of the initial noise
+
+        def body(i: Any, state: Any) -> Any:
+            x, last, input = state
+            c, z = table[i], 0.0
+            if task.method == "ddpm":
+                z = jax.random.normal(jax.random.fold_in(keys, i), x.shape)
+            F = network(jax, weights, heads, input, labels[i], **condition).astype(x.dtype)
+            D = c[0] * x + c[1] * F
+            x = step(c, x, F, D, last, z)
+            return x, D, (c[5] * x).astype(io)
+
+        start = (x, jax.numpy.zeros_like(x), (first * x).astype(io))
+        return jax.lax.fori_loop(0, len(table), body, start)[0]
+
+    return steps
 
 
 def table_of(task: Task, jax: Any) -> tuple[Any, Any, float]:
-    """Return the coefficients of each step [n, 6], the labels [n] and the first c_in."""
+    """Return the coefficients of each step [n, 6], the labels [n] and the first c_in.
+
+    A step with fewer coefficients than others is theirs with zeros: the first and the last of
+    DPM-Solver++, the last of DDPM, which draws nothing.
+    """
     plan = task.plan
     c_in = np.append(plan.c_in / plan.scale[:-1], 1.0)
     rows = [
@@ -73,63 +98,3 @@ def table_of(task: Task, jax: Any) -> tuple[Any, Any, float]:
     ]
     table = jax.numpy.asarray(np.array(rows, np.float32))
     return table, jax.numpy.asarray(np.array(plan.c_noise, np.float32)), float(c_in[0])
-
-
-def weights_of(network: DiT, jax: Any) -> dict[str, Any]:
-    """Return the weights by name, in bfloat16; those of all layers stacked."""
-
-    def array(value: Tensor) -> Any:
-        return jax.numpy.asarray(value.float().cpu().numpy()).astype(jax.numpy.bfloat16)
-
-    state = network.state_dict()
-    plain = {name: array(value) for name, value in state.items() if "layers." not in name}
-    names = {name.split(".", 2)[2] for name in state if name.startswith("layers.")}
-    depth = len(network.layers)
-    stacked = {n: array(torch.stack([state[f"layers.{i}.{n}"] for i in range(depth)]))
-               for n in names}  # fmt: skip
-    waves = jax.numpy.asarray(network.waves.frequencies.cpu().numpy())
-    return {"plain": plain, "layers": stacked, "waves": waves}
-
-
-def transformer(jax: Any, weights: Any, heads: int, x: Any, label: Any) -> Any:
-    """The network of networks.DiT on x [B, 4, H, W] and one label."""
-    w, np_ = weights["plain"], jax.numpy
-    B, C, H, W = x.shape
-    phase = label * weights["waves"]
-    e = np_.concatenate([np_.cos(phase), np_.sin(phase)]).astype(x.dtype)
-    e = jax.nn.silu(dense(w, "embed.0", e))
-    e = jax.nn.silu(dense(w, "embed.2", e))
-    patches = x.reshape(B, C, H // 2, 2, W // 2, 2).transpose(0, 2, 4, 1, 3, 5)
-    kernel = w["enter.weight"]
-    x = patches.reshape(B, H * W // 4, 4 * C) @ kernel.reshape(len(kernel), -1).T
-    x = x + w["enter.bias"] + w["place"]
-    x = jax.lax.scan(lambda x, layer: (block(jax, layer, heads, x, e), None),
-                     x, weights["layers"])[0]  # fmt: skip
-    a, b = np_.split(dense(w, "modulation", e), 2)
-    x = dense(w, "leave", norm(np_, x) * (1 + a) + b)
-    x = x.reshape(B, H // 2, W // 2, 2, 2, C).transpose(0, 5, 1, 3, 2, 4)
-    return x.reshape(B, C, H, W)
-
-
-def block(jax: Any, w: Any, heads: int, x: Any, e: Any) -> Any:
-    """One layer."""
-    np_ = jax.numpy
-    B, T, C = x.shape
-    a1, b1, g1, a2, b2, g2 = np_.split(dense(w, "modulation", e), 6)
-    qkv = dense(w, "qkv", norm(np_, x) * (1 + a1) + b1).reshape(B, T, 3, heads, C // heads)
-    mixed = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
-    x = x + g1 * dense(w, "out", mixed.reshape(B, T, C))
-    h = jax.nn.gelu(dense(w, "rise", norm(np_, x) * (1 + a2) + b2), approximate=True)
-    return x + g2 * dense(w, "fall", h)
-
-
-def dense(w: Any, name: str, x: Any) -> Any:
-    return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
-
-
-def norm(np_: Any, x: Any) -> Any:
-    """LayerNorm without weights, in float32."""
-    wide = x.astype(np_.float32)
-    mean = wide.mean(-1, keepdims=True)
-    variance = ((wide - mean) ** 2).mean(-1, keepdims=True)
-    return ((wide - mean) / np_.sqrt(variance + 1e-6)).astype(x.dtype)

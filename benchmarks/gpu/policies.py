@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency of an action policy at batch 1: from an observation on the host to actions there.
+"""Latency of action policies at batch 1: from an observation on the host to actions there.
 
 Every call has a new observation.  p50, p99 and jitter (p99 − p50) are over all calls, by the wall
-clock; the cold start is from construction to the first action, with what it took to compile the
-network.  Contenders take turns in blocks.
+clock.  Contenders take turns in blocks; each has the same seconds, so that slow ones have fewer
+calls, and say how many.  ``first_seconds`` are from construction to the first action where other
+loops have run before, and what it took to compile the network; the cold start is another process's
+(benchmarks/gpu/cold.py).
 """
 
 from __future__ import annotations
@@ -16,57 +18,89 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.gpu import cold
 from benchmarks.gpu.clock import quartiles
-from benchmarks.gpu.contenders import Bench, Contender, Network, build, said
+from benchmarks.gpu.contenders import TIME_IS_UP, Bench, Contender, Network, build, said
 from benchmarks.gpu.end_to_end import described, verdict
 from benchmarks.gpu.networks import parameters
 from benchmarks.gpu.scale import Deadline, Scale
-from benchmarks.gpu.task import Task, policy_network, policy_task
+from benchmarks.gpu.task import POLICIES, Task, policy_network, policy_task
 
 __all__ = ["measure"]
 
-METHODS = {"ddpm": 100, "ddim": 10}
-FEWER = {"ddpm": 10, "ddim": 5}
+METHODS = {"ddpm": 100, "ddim": 10, "flow": 10}
+FEWER = {"ddpm": 10, "ddim": 5, "flow": 5}
+COLD = "ddpm"  # the longest to record
 BLOCK = 20
 WARM_UP = 3
+FEWEST = 5  # calls of a contender, however long they take
+ROOM = 20.0  # seconds that must be left for a sampler
+PART = 1 / 80  # of the time for all policies that goes to the calls of one contender
 
 
 def measure(scale: Scale, device: torch.device, deadline: Deadline) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each sampler."""
-    network = policy_network(device, scale)
+    """Yield the figures of each sampler and network, the slowest sampler first."""
     torch.compiler.reset()
-    compiled = None
+    seconds = PART * deadline.share("policies")
+    compiled: dict[str, Network] = {}
     for method, steps in (FEWER if scale.small else METHODS).items():
-        given = policy_task(network, method, steps, device, scale)
-        compiled = Network(given) if compiled is None else compiled
-        try:
-            bench = build(given, deadline, compiled=True, network=compiled)
-            found = {**described(given, bench), **latencies(given, bench)}
-        except Exception as error:  # the other sampler goes on
-            yield {"network": "policy", "sampler": method, "error": said(error)}
-            continue
-        yield {**found, "parameters": parameters(network)}
+        for name in POLICIES:
+            at = {"network": name, "sampler": method, "batch": 1}
+            if not deadline.allows(ROOM):
+                yield {**at, "skipped": TIME_IS_UP}
+                continue
+            try:
+                given = task_of(name, method, steps, device, scale, compiled.get(name))
+                compiled.setdefault(name, Network(given))
+                yield one(given, compiled[name], deadline, seconds)
+            except Exception as error:  # the others go on
+                yield {**at, "error": said(error)}
+
+
+def task_of(
+    name: str,
+    method: str,
+    steps: int,
+    device: torch.device,
+    scale: Scale,
+    before: Network | None,
+) -> Task:
+    """Return a task on the network of an earlier one, where there is one."""
+    network = policy_network(name, device, scale) if before is None else before.task.network
+    return policy_task(name, network, method, steps, device, scale)
+
+
+def one(given: Task, compiled: Network, deadline: Deadline, seconds: float) -> dict[str, Any]:
+    """Return the figures of one task."""
+    bench = build(given, deadline, compiled=True, network=compiled)
+    found = {**described(given, bench), **latencies(given, bench, seconds)}
+    if given.method == COLD:
+        found["cold_start"] = cold.asked(given)
+    return {**found, "parameters": parameters(given.network)}
 
 
 @torch.no_grad()
-def latencies(given: Task, bench: Bench) -> dict[str, Any]:
-    """Time every call apart."""
+def latencies(given: Task, bench: Bench, limit: float) -> dict[str, Any]:
+    """Time every call apart, no contender for much longer than a limit."""
     calls = given.scale.calls
     shape = given.condition["observation"].shape
     observations = torch.randn((calls + WARM_UP, *shape)).to(given.io)
     seconds: dict[str, list[float]] = {each.name: [] for each in bench.contenders}
     for each in bench.contenders:
         for observation in observations[calls:]:
-            one(each, given, observation)
+            called(each, given, observation)
     for begin in range(0, calls, BLOCK):
         for each in bench.contenders:
+            taken = seconds[each.name]
             for observation in observations[begin : begin + BLOCK]:
-                seconds[each.name].append(one(each, given, observation))
+                if len(taken) >= FEWEST and sum(taken) > limit:
+                    break
+                taken.append(called(each, given, observation))
     found = [{**outline(each), **latency(seconds[each.name])} for each in bench.contenders]
     return {"contenders": found, "verdict": verdict(found, "wall_seconds")}
 
 
-def one(each: Contender, given: Task, observation: Tensor) -> float:
+def called(each: Contender, given: Task, observation: Tensor) -> float:
     """Return the seconds from an observation to its actions, which the copy back waits for."""
     begun = time.perf_counter()
     condition = {"observation": observation.to(given.device)}
@@ -77,10 +111,10 @@ def one(each: Contender, given: Task, observation: Tensor) -> float:
 def outline(each: Contender) -> dict[str, Any]:
     return {
         "name": each.name,
-        "cold_start_seconds": each.cold_seconds,
+        "first_seconds": each.cold_seconds,
         "difference": each.difference,
         "agrees": each.agrees,
-        **(each.run.about() if hasattr(each.run, "about") else {}),
+        **each.about,
     }
 
 

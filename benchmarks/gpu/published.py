@@ -114,6 +114,16 @@ def ddim(task: Task, x: Tensor | None, condition: Condition, draw: Draw) -> Tens
     return x
 
 
+def flow(task: Task, x: Tensor | None, condition: Condition, draw: Draw) -> Tensor:
+    """Lipman et al. 2022 (arXiv 2210.02747): Euler's method on dx/dt = F from t = 1 to 0."""
+    times, x, step = torch.linspace(1.0, 0.0, task.steps + 1), start(task, x), None
+    timesteps = 1000 * times[:-1].to(task.device)
+    for t in timesteps:
+        step = int((timesteps == t).nonzero()[0]) if step is None else step + 1
+        x = x + (times[step + 1] - times[step]) * call(task, x, t, condition)
+    return x
+
+
 def dpmpp_2m(task: Task, x: Tensor | None, condition: Condition, draw: Draw) -> Tensor:
     """Lu et al. 2022 (arXiv 2211.01095), Algorithm 2, to σ = 0; λ = log(alpha/sigma)."""
     table = torch.cumprod(1 - torch.from_numpy(process.linear_betas(1000)), 0)
@@ -137,4 +147,4 @@ def dpmpp_2m(task: Task, x: Tensor | None, condition: Condition, draw: Draw) -> 
     return x
 
 
-LOOPS = {"heun": heun, "ddpm": ddpm, "ddim": ddim, "dpmpp_2m": dpmpp_2m}
+LOOPS = {"heun": heun, "ddpm": ddpm, "ddim": ddim, "flow": flow, "dpmpp_2m": dpmpp_2m}

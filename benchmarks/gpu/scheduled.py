@@ -25,6 +25,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
         "DPMSolverMultistepScheduler",
         {**LINEAR, "timestep_spacing": "trailing", "final_sigmas_type": "zero"},
     ),
+    "flow": ("FlowMatchEulerDiscreteScheduler", {}),
 }
 
 
@@ -38,6 +39,10 @@ class Scheduled:
             raise RuntimeError("diffusers is not installed")
         name, options = SCHEDULERS[task.method]
         self.task = task
+        n = task.steps
+        # Flow pipelines hand over the times: the scheduler's own end at 1/1000, not at 1/n.
+        times = {"sigmas": [1 - i / n for i in range(n)]}
+        self.steps: dict[str, Any] = times if task.method == "flow" else {"num_inference_steps": n}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self.scheduler = getattr(import_module("diffusers"), name)(**options)
@@ -47,7 +52,7 @@ class Scheduled:
         with warnings.catch_warnings():
             # NumPy 2 deprecates how diffusers turns tensors into arrays.
             warnings.simplefilter("ignore", DeprecationWarning)
-            scheduler.set_timesteps(task.steps, device=task.device)
+            scheduler.set_timesteps(**self.steps, device=task.device)
             x = torch.randn(task.size, device=task.device) if x is None else x
             for t in scheduler.timesteps:
                 F = task.network(x.to(task.io), t.float().expand(task.batch), **condition)

@@ -33,32 +33,40 @@ def counted(each: dict[str, Any]) -> str:
 
 
 def rows(found: list[dict[str, Any]]) -> Iterable[str]:
-    """One line per type of row and dtype: share of the copy's bandwidth at each size."""
-    large = [each for each in found if each["kind"] == "large copy"]
-    for each in large:
-        yield f"copy: {each['bytes_per_second']['median'] / 1e9:.0f} GB/s"
+    """One line per type of row: share of the copy's bandwidth at each size."""
+    for each in found:
+        if each["kind"] == "large copy":
+            yield f"copy: {each['bytes_per_second']['median'] / 1e9:.0f} GB/s"
     found = [each for each in found if each["kind"] != "large copy"]
-    sizes = sorted({each["elements"] for each in found})
+    sizes = sorted({each["size"] for each in found})
     yield "share of the bandwidth of a copy of as many bytes, by elements"
     yield (
-        f"{'row':<16}{'network':<10}"
-        + "".join(f"{n:>9.0e}" for n in sizes)
+        f"{'row':<24}{'state':<9}{'network':<9}"
+        + "".join(f"{n:>8.0e}" for n in sizes)
         + "  GB/s at last  µs at first"
     )
-    for kind, io in dict.fromkeys((each["kind"], each["io"]) for each in found):
-        line = {
-            each["elements"]: each for each in found if (each["kind"], each["io"]) == (kind, io)
-        }
-        shares = "".join(
-            f"{line[n]['share_of_copy']['median']:>9.0%}"
-            if n in line and "share_of_copy" in line[n]
-            else f"{'—':>9}"
-            for n in sizes
-        )
-        done = [line[n] for n in sizes if n in line and "share_of_copy" in line[n]]
-        yield f"{kind:<16}{io:<10}{shares}{ends(done)}"
+    for key in dict.fromkeys(map(type_of, found)):
+        line = {each["size"]: each for each in found if type_of(each) == key}
+        shares = "".join(f"{share(line.get(n, {})):>8}" for n in sizes)
+        done = [line[n] for n in sizes if "share_of_copy" in line.get(n, {})]
+        yield f"{key[0]:<24}{key[1]:<9}{key[2]:<9}{shares}{ends(done)}"
     skipped = {each["skipped"] for each in found if "skipped" in each}
     yield from (f"left out: {reason}" for reason in sorted(skipped))
+    for each in found:
+        if "error" in each:
+            what = f"{', '.join(type_of(each))}, {each['size']:.0e} elements"
+            yield f"FAILED: {what}: {each['error']}"
+
+
+def type_of(each: dict[str, Any]) -> tuple[str, str, str]:
+    return each["kind"], each["state"], each["io"]
+
+
+def share(each: dict[str, Any]) -> str:
+    """A cell of the table."""
+    if "share_of_copy" in each:
+        return f"{each['share_of_copy']['median']:.0%}"
+    return "FAILED" if "error" in each else "—"
 
 
 def ends(done: list[dict[str, Any]]) -> str:
@@ -102,17 +110,32 @@ def policy(each: dict[str, Any]) -> Iterable[str]:
     """Lines of one sampler of the policy."""
     yield ""
     if "contenders" not in each:
-        yield f"{each['network']}, {each['sampler']}: {each['error']}"
+        yield f"{each['network']}, {each['sampler']}: {each.get('skipped') or each['error']}"
         return
     yield f"{named(each)}, {each['calls']} calls, batch 1, {each['io']}{compiling(each)}"
-    yield f"  {'':<31}{'cold s':>8}{'p50 ms':>10}{'p99 ms':>10}{'jitter ms':>11}  difference"
+    yield (
+        f"  {'':<31}{'first s':>8}{'p50 ms':>10}{'p99 ms':>10}{'jitter ms':>11}{'calls':>7}"
+        "  difference"
+    )
     for one in each["contenders"]:
         yield (
-            f"  {one['name']:<31}{one['cold_start_seconds']:>8.2f}"
+            f"  {one['name']:<31}{one['first_seconds']:>8.2f}"
             f"{1e3 * one['p50_seconds']:>10.3f}{1e3 * one['p99_seconds']:>10.3f}"
-            f"{1e3 * one['jitter_seconds']:>11.3f}  {compared(one)}"
+            f"{1e3 * one['jitter_seconds']:>11.3f}{one['calls']:>7}  {compared(one)}"
         )
+    if "cold_start" in each:
+        yield f"  cold start, captured, in a new process: {begun(each['cold_start'])}"
     yield from closing(each)
+
+
+def begun(cold: dict[str, Any]) -> str:
+    """What a new process needed, or why it is not known."""
+    if "error" in cold:
+        return f"FAILED: {cold['error']}"
+    return (
+        f"{cold['seconds']:.2f} s to the first action, after {cold['import_seconds']:.1f} s of "
+        f"importing and {cold['network_seconds']:.1f} s of making the network"
+    )
 
 
 def named(each: dict[str, Any]) -> str:

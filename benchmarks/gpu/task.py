@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 import pydiffcore
-from benchmarks import policy
+from benchmarks import policy, transformer
 from benchmarks.gpu import networks
 from benchmarks.gpu.scale import Scale
 from pydiffcore import levels, prediction, process, samplers
 
-__all__ = ["CASES", "Case", "Task", "cases", "policy_network", "policy_task", "task"]
+__all__ = ["CASES", "POLICIES", "Case", "Task", "cases", "policy_network", "policy_task", "task"]
 
 ALIGNED = 16  # numbers from one label to the next
 COSINE = process.discrete(process.cosine_betas(100))
 LINEAR = process.discrete(process.linear_betas(1000))
+SAMPLERS = {"flow": "euler"}  # where a method's name is not its sampler's
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Task:
     Attributes:
         case: name of the network.
         network: F(x, c_noise, **condition), its input and output of ``io``.
-        method: "heun", "dpmpp_2m", "ddpm" or "ddim".
+        method: "heun", "dpmpp_2m", "ddpm", "ddim" or "flow".
         steps, batch, shape: of a run.
         condition: tensors on the device, by name.
         io: the network's dtype; the state between two calls is float32.
@@ -101,12 +102,15 @@ def indices(n: int, size: int) -> np.ndarray:
 
 def traced(method: str, n: int) -> tuple[prediction.Prediction, pydiffcore.Plan]:
     """Return what the network predicts, and the plan of n steps."""
-    sampler = getattr(samplers, method)
+    sampler = getattr(samplers, SAMPLERS.get(method, method))
     if method == "heun":
         means, scaling, clip, sigmas = prediction.edm(), None, None, levels.karras(n)
     elif method == "dpmpp_2m":
         means, scaling, clip = prediction.eps(LINEAR), LINEAR, None
         sigmas = levels.trailing(n, LINEAR)
+    elif method == "flow":
+        means, scaling, clip = prediction.velocity(), process.flow(), None
+        sigmas = levels.flow_shift(n)
     else:
         means, scaling, clip = prediction.eps(COSINE), COSINE, (-1.0, 1.0)
         visited = COSINE.level(indices(n, 100).astype(float))
@@ -144,15 +148,25 @@ def task(case: Case, network: nn.Module, batch: int, device: torch.device, scale
     return Task(case.name, network, case.method, steps, batch, case.shape, device, scale)
 
 
+POLICIES: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module]]] = {
+    "policy": (
+        lambda: policy.Policy((256, 512, 1024)), lambda: policy.Policy((16, 32)),
+    ),
+    "transformer policy": (
+        transformer.Transformer, lambda: transformer.Transformer(16, 2, 2),
+    ),
+}  # fmt: skip
+
+
 def policy_network(
-    device: torch.device, scale: Scale, io: torch.dtype = torch.bfloat16
+    name: str, device: torch.device, scale: Scale, io: torch.dtype = torch.bfloat16
 ) -> nn.Module:
-    """Return the action policy of benchmarks/policy.py."""
-    widths = (16, 32) if scale.small else (256, 512, 1024)
-    return networks.ready(lambda: policy.Policy(widths), device, io)
+    """Return an action policy, the U-Net or the transformer, by its name in ``POLICIES``."""
+    return networks.ready(POLICIES[name][scale.small], device, io)
 
 
 def policy_task(
+    name: str,
     network: nn.Module,
     method: str,
     steps: int,
@@ -160,7 +174,7 @@ def policy_task(
     scale: Scale,
     io: torch.dtype = torch.bfloat16,
 ) -> Task:
-    """Return the policy at batch 1: 16 actions of 7 numbers from an observation of 64."""
+    """Return a policy at batch 1: 16 actions of 7 numbers from an observation of 64."""
     observation = torch.randn(1, policy.OBSERVATION, device=device).to(io)
     shape, condition = (policy.HORIZON, policy.ACTION), {"observation": observation}
-    return Task("policy", network, method, steps, 1, shape, device, scale, condition, io)
+    return Task(name, network, method, steps, 1, shape, device, scale, condition, io)

@@ -6,6 +6,12 @@ import signal
 import pytest
 import torch
 
+pytest.importorskip("sklearn", reason="an extra of the quickstart")
+pytest.importorskip("safetensors", reason="an extra of the quickstart")
+pytest.importorskip("matplotlib", reason="an extra of the quickstart")
+pytest.importorskip("PIL", reason="an extra of the quickstart")
+pytest.importorskip("pydantic", reason="an extra of the quickstart")
+
 import pydiffcore
 from pydiffcore.cli import quickstart as module
 from pydiffcore.cli.quickstart import TRAINING, plans, quickstart
@@ -13,9 +19,6 @@ from pydiffcore.cli.train import Watcher
 from pydiffcore.train import load_model
 from pydiffcore.train.checkpoint import load
 from pydiffcore.train.storage import steps_of
-
-for extra in ("sklearn", "safetensors", "matplotlib", "PIL", "pydantic"):
-    pytest.importorskip(extra, reason="an extra of the quickstart")
 
 STEPS = 3
 TINY = [

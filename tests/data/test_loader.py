@@ -168,6 +168,7 @@ def test_pinned_memory_needs_a_device():
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this torch sees no CUDA device")
 def test_pinned_memory():
     for batch in taken(Loader(source(), batch=4, pin=True), 3):
         assert batch.images.is_pinned()

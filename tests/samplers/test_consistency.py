@@ -5,7 +5,6 @@ On Gaussian data the ODE's solution is known, f(x, σ) = its value at σ_min, an
 that the law of the result is a Gaussian that can be followed exactly.
 """
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -13,6 +12,8 @@ from samplers.test_diffusers import BETAS, VP, assert_same, drawn, sigmas_of, un
 
 import pydiffcore
 from pydiffcore import exact, levels, prediction, process, samplers
+
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 MEAN, STD, N = 0.4, 0.7, 20_000

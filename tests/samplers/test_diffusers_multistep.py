@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Step-by-step equality with the multistep schedulers of diffusers."""
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -21,6 +20,8 @@ from samplers.test_diffusers import (
 
 import pydiffcore
 from pydiffcore import levels, prediction, samplers
+
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

@@ -3,7 +3,6 @@
 
 import math
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -11,6 +10,8 @@ from samplers.test_diffusers import BETAS, VP, assert_same, unit
 
 import pydiffcore
 from pydiffcore import levels, prediction, samplers
+
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

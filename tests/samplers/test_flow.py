@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samplers of rectified flow: their own equations in t, and the flow schedulers of diffusers."""
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,8 @@ from samplers.test_diffusers import BATCH, SHAPE, drawn, unit
 import pydiffcore
 from pydiffcore import exact, levels, prediction, process, samplers
 from pydiffcore.levels.tables import UNBOUNDED
+
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 FLOW = process.flow()

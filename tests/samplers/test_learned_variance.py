@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """DDPM whose noise has a deviation that the network gives element by element (eq. 15)."""
 
-import diffusers
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,8 @@ from samplers.test_diffusers import BETAS, VP, drawn, sigmas_of, unit
 import pydiffcore
 from pydiffcore import levels, prediction, samplers
 from pydiffcore.ops.runner import Runner
+
+diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 SHAPE, SEEDS = (2, 3, 4), range(3)

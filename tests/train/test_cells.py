@@ -4,6 +4,8 @@
 import pytest
 import torch
 
+pytest.importorskip("pydantic", reason="configurations are pydantic's")
+
 from pydiffcore import prediction, process
 from pydiffcore.data.digits import digits
 from pydiffcore.train import laws, load_model, weights

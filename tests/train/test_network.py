@@ -4,6 +4,8 @@
 import pytest
 import torch
 
+pytest.importorskip("pydantic", reason="configurations are pydantic's")
+
 from pydiffcore.train.config import configured
 from pydiffcore.train.network import network_of
 from pydiffcore.train.presets import PRESETS

@@ -3,7 +3,6 @@
 
 from types import SimpleNamespace
 
-import diffusers.training_utils as peer
 import numpy as np
 import pytest
 import torch
@@ -22,6 +21,12 @@ from pydiffcore.train.uncertainty import uncertainty_terms, variance_terms
 SIGMA, SEEDS = np.geomspace(0.05, 20, 6), range(6)
 X0 = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
 EDM = prediction.edm(0.5)
+
+
+@pytest.fixture
+def peer():
+    """diffusers' functions for training."""
+    return pytest.importorskip("diffusers.training_utils", reason="diffusers is not installed")
 
 
 def network(x, c_noise, shift=0.0):
@@ -152,7 +157,7 @@ def test_frequencies_of_k_diffusion(shape, scales):
 
 
 @pytest.mark.parametrize("power", [1.0, 10.0])
-def test_dream_of_diffusers(power):
+def test_dream_of_diffusers(peer, power):
     table = process.discrete(process.linear_betas())
     index = np.array([3, 100, 300, 500, 700, 999])
     sigma, kind = table.level(index), prediction.eps(table)

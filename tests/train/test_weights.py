@@ -4,7 +4,6 @@
 import math
 from types import SimpleNamespace
 
-import diffusers.training_utils as peer
 import numpy as np
 import pytest
 import torch
@@ -51,6 +50,12 @@ ON_F = [  # weight, prediction, what the source has for |F − target|²
 ]  # fmt: skip
 
 
+@pytest.fixture
+def peer():
+    """diffusers' functions for training."""
+    return pytest.importorskip("diffusers.training_utils", reason="diffusers is not installed")
+
+
 @pytest.mark.parametrize(("weight", "kind", "expected"), ON_F, ids=lambda p: getattr(p, "name", ""))
 def test_weight_on_the_output(weight, kind, expected):
     found = weights.on_output(weight, kind, SIGMA)
@@ -64,7 +69,7 @@ def test_every_weighting_is_tested():
     assert {weight.name.partition("(")[0] for weight, _, _ in ON_F} == made
 
 
-def test_snr_of_diffusers():
+def test_snr_of_diffusers(peer):
     """min-SNR as diffusers' examples have it: min(snr, γ)/snr for eps, over snr + 1 for v."""
     betas = process.linear_betas()
     scheduler = SimpleNamespace(alphas_cumprod=torch.from_numpy(np.cumprod(1 - betas)))
@@ -79,7 +84,7 @@ def test_snr_of_diffusers():
 
 
 @pytest.mark.parametrize("kind", ["sigma_sqrt", "cosmap"])
-def test_weightings_of_sd3(kind):
+def test_weightings_of_sd3(peer, kind):
     expected = peer.compute_loss_weighting_for_sd3(kind, torch.from_numpy(T)).double().numpy()
     weight = getattr(weights, kind)
     np.testing.assert_allclose(weight("x0")(SIGMA), expected, rtol=1e-6)
