@@ -22,7 +22,7 @@ from pydiffcore.adapters.diffusers.routes.euler import gamma_of
 from pydiffcore.adapters.diffusers.routes.linear import Step, affine
 from pydiffcore.adapters.diffusers.routes.log_snr import flow_sigmas, predicted
 from pydiffcore.adapters.diffusers.routes.sigma import doubled
-from pydiffcore.adapters.diffusers.routes.stages import FIRST
+from pydiffcore.adapters.diffusers.routes.stages import FIRST, refuse_half
 
 __all__ = ["FAMILIES"]
 
@@ -194,6 +194,7 @@ def heun(
 
 
 def heun_recipe(s: Any, begin: int, options: Options) -> Recipe:
+    refuse_half(s)
     sigma = s.sigmas.double().tolist()
     rows = []
     for i, (a, b) in enumerate(itertools.pairwise(sigma[begin:])):

@@ -30,7 +30,7 @@ from pydiffcore.adapters.diffusers.routes.sigma import (
     sigma_table,
 )
 
-__all__ = ["FAMILIES", "FIRST"]
+__all__ = ["FAMILIES", "FIRST", "refuse_half"]
 
 Options = Mapping[str, Any]
 CHURN = {"s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "generator": None}
@@ -89,11 +89,11 @@ def heun_schedule(
     }
 
 
-def heun_recipe(s: Any, begin: int, options: Options) -> Recipe:
-    """Return the recipe of a run.
+def refuse_half(s: Any) -> None:
+    """Refuse timesteps that the caller cut between the two calls of a step.
 
     Raises:
-        ValueError: timesteps that were cut between the two calls of a step.
+        ValueError: they were.
 
     """
     cut = len(s.sigmas) > len(s.timesteps) + 1
@@ -102,6 +102,10 @@ def heun_recipe(s: Any, begin: int, options: Options) -> Recipe:
             f"timesteps begin with {s.timesteps[:2].tolist()}, in the middle of a step: expected "
             "them to be cut at an even place, or set_begin_index"
         )
+
+
+def heun_recipe(s: Any, begin: int, options: Options) -> Recipe:
+    refuse_half(s)
     sigma = s.sigmas.tolist()[begin:]
     gammas = tuple(gamma_of(each, s.num_inference_steps, options) for each in sigma[:-1])
     clip = s.config.clip_sample_range
