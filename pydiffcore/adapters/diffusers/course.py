@@ -21,14 +21,15 @@ class Course(dict[str, Any]):
     """Attributes of a scheduler by name.
 
     ``owner`` is the mark of the thread that goes on with it, ``held`` says that a step is at work
-    on it, and ``result`` refers to the state that the last step returned.
+    on it, ``length`` is the number of steps that the last one counted, and ``result`` refers to the
+    state that it returned.
     """
 
-    __slots__ = ("__weakref__", "held", "owner", "result")
+    __slots__ = ("__weakref__", "held", "length", "owner", "result")
 
     def __init__(self, values: dict[str, Any], owner: Any) -> None:
         super().__init__(values)
-        self.owner, self.held = owner, False
+        self.owner, self.held, self.length = owner, False, 0
         self.result: weakref.ref[Any] | None = None
 
     @property

@@ -216,11 +216,12 @@ class Fused:
         if not self.family.integers:
             no_integer(timestep, type(self).__name__)
 
-    def _place(self, timestep: Any, values: dict[str, Any]) -> int:
+    def _place(self, timestep: Any, values: Course) -> int:
         """Return the index of the step, -1 for a time that is not in the schedule."""
         if self.family.by_time:
             return position(timestep, values)
         index, last = values["_step_index"], len(values["timesteps"])
+        values.length = last
         if index is None or (index >= last and self._begin_index is None):  # a run begins
             if index is not None:  # without the history of the one that is over
                 values["_run"] = None
@@ -233,8 +234,7 @@ class Fused:
             )
         return int(index)
 
-    def _running(self, *step: Any) -> Run:
-        return running(self, *step)
+    _running = running
 
     def _noise(
         self, run: Run, index: int, timestep: Any, F: Tensor, factor: Tensor | None,

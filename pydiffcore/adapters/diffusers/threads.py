@@ -106,7 +106,7 @@ class Threads:
         """
         with self._lock:
             mine = self.values()
-            alone = len(self._all) == 1 and mine.shares(self._shared)
+            alone = len(self._all) == 1 and mine["timesteps"] is self._shared["timesteps"]
             if not alone and not self._continues(mine, timestep, sample):
                 mine = self._found(mine, timestep, sample, looks)
             mine.held = not looks
@@ -115,7 +115,10 @@ class Threads:
     def leave(self, course: Course) -> None:
         """Let go of what :meth:`enter` returned."""
         course.held = False
-        if self._by_time or course.begun is (id(course) in self._begun):
+        if self._by_time:
+            return
+        index, kept = course["_step_index"], id(course) in self._begun
+        if kept is (index is not None and index < course.length):
             return
         with self._lock:
             if not course.begun:
