@@ -20,6 +20,25 @@ from pydiffcore.adapters.diffusers.threads import PerThread
 
 __all__ = ["scheduler_class"]
 
+METHODS = (
+    "add_noise",
+    "begin_index",
+    "index_for_timestep",
+    "set_begin_index",
+    "step",
+    "step_index",
+)
+
+
+class Absent:
+    """A name that diffusers' class has not got, which callers look for to tell what it can do."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, scheduler: Any, owner: type) -> Any:
+        raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
+
 
 @cache
 def scheduler_class(name: str) -> type:
@@ -40,6 +59,7 @@ def scheduler_class(name: str) -> type:
     output = getattr(sys.modules[theirs.__module__], family.output) if family.output else None
     step = _signed(Fused.step, getattr(theirs, family.step), family.step, family.extra)
     parameters = [*inspect.signature(step).parameters.values()][4:]
+    absent = [each for each in METHODS if not hasattr(theirs, each)]
     members: dict[str, Any] = {
         "__init__": register_to_config(_signed(Fused.__init__, theirs.__init__, "__init__", {})),
         "__module__": "pydiffcore.adapters.diffusers",
@@ -49,6 +69,7 @@ def scheduler_class(name: str) -> type:
         "_output": output or SchedulerOutput,
         "_set_timesteps": inspect.signature(theirs.set_timesteps),
         "_step_defaults": {p.name: p.default for p in parameters},
+        **{each: Absent(each) for each in absent},
         **{each: PerThread(each) for each in (*LOCAL, *family.local)},
         **{each: step for each in (family.step, *family.aliases)},
         **family.members,

@@ -11,7 +11,7 @@ from torch import Tensor
 from pydiffcore.adapters.diffusers.place import number
 from pydiffcore.adapters.diffusers.recipe import Recipe
 
-__all__ = ["kept_recipe"]
+__all__ = ["kept_recipe", "recipe_again"]
 
 
 def kept_recipe(s: Any, values: dict[str, Any], index: int, timestep: Any, options: Any) -> Recipe:
@@ -40,6 +40,23 @@ def kept_recipe(s: Any, values: dict[str, Any], index: int, timestep: Any, optio
         kept = values["_recipe"] = (seen, s.config, tables, made)
     recipe: Recipe = kept[3]
     return recipe
+
+
+def recipe_again(s: Any, key: tuple[Any, ...], first: int, timestep: Any, options: Any) -> Recipe:
+    """Make the recipe of a run once more, with the options that it began with.
+
+    Args:
+        s: the scheduler.
+        key: of the run: its kind of noise, whether D was handed in, and values of the options.
+        first: index of its first step.
+        timestep: of the step to come.
+        options: of the step to come.
+
+    """
+    began = {**options, **dict(zip(s.family.options, key[2:], strict=True))}
+    if s.family.given and not key[1]:
+        began[s.family.given] = None
+    return made_recipe(s, first, timestep, began)
 
 
 def made_recipe(s: Any, index: int, timestep: Any, options: Any) -> Recipe:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-__all__ = ["element", "no_integer", "number", "position"]
+__all__ = ["begin_of", "element", "no_integer", "number", "position", "value_of"]
 
 
 def element(timestep: Any, schedule: Tensor) -> int:
@@ -22,6 +22,22 @@ def element(timestep: Any, schedule: Tensor) -> int:
         if rest == 0 and 0 <= place < len(schedule) and timestep.numel() == 1:
             return int(place)
     return -1
+
+
+def begin_of(timestep: Any, schedule: Tensor) -> int:
+    """Return where a timestep stands: of two equal ones the second, where a step begins.
+
+    Raises:
+        IndexError: it is not there.
+
+    """
+    found = (schedule == timestep).nonzero()
+    if not len(found):
+        raise IndexError(
+            f"timestep {timestep} is not one of the scheduler's {len(schedule)} timesteps, "
+            f"{schedule[:3].tolist()} … {schedule[-1:].tolist()}"
+        )
+    return int(found[1 if len(found) > 1 else 0].item())
 
 
 def number(timestep: Any) -> Any:
@@ -69,3 +85,11 @@ def position(timestep: Any, values: dict[str, Any]) -> int:
         places = values["_places"] = (schedule, {t: i for i, t in enumerate(schedule.tolist())})
     found: int = places[1].get(number(timestep), -1)
     return found
+
+
+def value_of(timestep: Any, otherwise: float) -> float:
+    """Return a timestep as a float, another value where it is no single number."""
+    try:
+        return float(timestep)
+    except (TypeError, ValueError, RuntimeError):
+        return otherwise

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pydiffcore.adapters.diffusers.paused import Paused
 from pydiffcore.adapters.diffusers.recipe import Recipe, plan_of
 from pydiffcore.ops import native
 from pydiffcore.ops.checks import OVERLAP, address
@@ -58,7 +59,7 @@ class Run:
         self.key: tuple[Any, ...] = ()
         self.schedule: tuple[Any, Any] = (None, None)
         self.first = 0
-        self.registers: list[Tensor] | None = None
+        self.registers: list[Tensor] | None = None  # where rows run as torch operations
         self.program: Program | None = None
         if not native.unsupported(
             self.device.type, registers=self.plan.registers, draws=self.plan.S.shape[2]
@@ -89,6 +90,27 @@ class Run:
         if self.program is not None:
             self.registers = None
         return self
+
+    def paused(self, schedule: tuple[Any, Any]) -> Paused | None:
+        """Return the run as it stands, None where the schedule is not that of the run any more."""
+        if self.schedule[0] is not schedule[0] or self.schedule[1] is not schedule[1]:
+            return None
+        planes = self.state.clone() if self.registers is None else torch.stack(self.registers)
+        return Paused(
+            self.recipe, planes, self.io_dtype, self.seeds, self.row, self.key, self.first
+        )
+
+    @classmethod
+    def resumed(cls, paused: Paused, recipe: Recipe, schedule: tuple[Any, Any]) -> Run:
+        """Return a run that goes on where another one stood."""
+        planes = paused.planes
+        run = cls(recipe, planes[0], planes.dtype, paused.io_dtype, paused.seeds)
+        if run.program is None or planes.requires_grad:
+            run.registers = list(planes.clone().unbind())
+        else:
+            run.state.copy_(planes)
+        run.row, run.key, run.first, run.schedule = paused.row, paused.key, paused.first, schedule
+        return run
 
     def fits(self, sample: Tensor, dtype: torch.dtype, io_dtype: torch.dtype) -> bool:
         """Whether the registers are those of such a batch."""

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import inspect
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor
 
 from pydiffcore.adapters.diffusers.arguments import step_options
+from pydiffcore.adapters.diffusers.course import Course
 from pydiffcore.adapters.diffusers.family import Family
-from pydiffcore.adapters.diffusers.kept import kept_recipe
-from pydiffcore.adapters.diffusers.noise import drawn, seeds_of
+from pydiffcore.adapters.diffusers.noise import drawn
 from pydiffcore.adapters.diffusers.pair import Pair
-from pydiffcore.adapters.diffusers.place import element, no_integer, position
+from pydiffcore.adapters.diffusers.place import begin_of, element, no_integer, position
 from pydiffcore.adapters.diffusers.run import Run
-from pydiffcore.adapters.diffusers.threads import PerThread, Threads
+from pydiffcore.adapters.diffusers.running import running
+from pydiffcore.adapters.diffusers.threads import PerThread, Saved, Threads, threads_of
 from pydiffcore.adapters.diffusers.threshold import threshold
 
 __all__ = ["LOCAL", "Fused"]
@@ -28,7 +30,6 @@ LOCAL = (
     "timesteps", "sigmas", "num_inference_steps", "custom_timesteps", "is_scale_input_called",
     "_step_index", "_begin_index", "_first", "_run",
 )  # fmt: skip
-NOISES = ("torch", "seeded")
 
 
 class Fused:
@@ -44,7 +45,6 @@ class Fused:
     timesteps: Any
     num_inference_steps: int | None
     is_scale_input_called: bool
-    _threads: Threads
     _step_index: int | None
     _begin_index: int | None
     _first: int
@@ -53,10 +53,11 @@ class Fused:
     _output: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._threads = Threads({"_step_index": None, "_begin_index": None})
+        self._threads: Threads | Saved = Threads({"_step_index": None, "_begin_index": None})
         self.__dict__["__module__"] = "diffusers"  # how pipelines that are saved name the class
         self._assign(self.family.setup(self))
-        self._threads = Threads(self._threads.values())  # this thread has set no timesteps either
+        made = threads_of(self).values()  # the run of no thread, for this one has set none either
+        self._threads = Threads(made, self.family.by_time)
 
     def _assign(self, values: dict[str, Any]) -> None:
         local = {}
@@ -65,7 +66,13 @@ class Fused:
                 local[name] = value
             else:
                 setattr(self, name, value)
-        self._threads.write(local)
+        threads_of(self).write(local)
+
+    def __copy__(self) -> Any:
+        copied = type(self).__new__(type(self))
+        threads = threads_of(self)
+        copied.__dict__.update(self.__dict__, _threads=Saved(threads.saved(), self.family.by_time))
+        return copied
 
     # ------------------------------------------------------------------------------- timesteps
 
@@ -87,13 +94,13 @@ class Fused:
     @property
     def step_index(self) -> int | None:
         """The step to come, None before the first."""
-        index: int | None = self._threads.values()["_step_index"]
+        index: int | None = threads_of(self).values()["_step_index"]
         return index
 
     @property
     def begin_index(self) -> int | None:
         """The step at which the run begins, None where the first timestep says."""
-        index: int | None = self._threads.values()["_begin_index"]
+        index: int | None = threads_of(self).values()["_begin_index"]
         return index
 
     def index_for_timestep(self, timestep: Any, schedule_timesteps: Tensor | None = None) -> int:
@@ -103,14 +110,9 @@ class Fused:
             IndexError: it is not there.
 
         """
-        schedule = self.timesteps if schedule_timesteps is None else schedule_timesteps
-        found = (schedule == timestep).nonzero()
-        if not len(found):
-            raise IndexError(
-                f"timestep {timestep} is not one of the scheduler's {len(schedule)} timesteps, "
-                f"{schedule[:3].tolist()} … {schedule[-1:].tolist()}"
-            )
-        return int(found[1 if len(found) > 1 else 0].item())
+        return begin_of(
+            timestep, self.timesteps if schedule_timesteps is None else schedule_timesteps
+        )
 
     def _init_step_index(self, timestep: Any) -> None:
         self._step_index = self._first = self._start(timestep)
@@ -124,12 +126,12 @@ class Fused:
             return 0
         if isinstance(timestep, Tensor):
             timestep = timestep.to(schedule.device)
-        try:
+        if not self.family.anywhere:
             return self.index_for_timestep(timestep)
+        try:
+            return begin_of(timestep, schedule)
         except IndexError:
-            if self.family.anywhere:
-                return 0
-            raise
+            return 0
 
     # ---------------------------------------------------------------------------------- inputs
 
@@ -138,17 +140,13 @@ class Fused:
         scale = self.family.input_scale
         if scale is None:
             return sample
-        index = self.step_index
-        if index is None:
-            self._init_step_index(timestep)
-            index = self._first
+        index = self._place(timestep, threads_of(self).enter(timestep, sample, looks=True))
         self.is_scale_input_called = True
         return sample * scale(self, index)
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         """Return alpha·x0 + sigma·noise at the timesteps, one per sample."""
-        if self.family.noising is None:
-            raise NotImplementedError(f"{type(self).__name__} adds no noise")
+        assert self.family.noising is not None  # else its class has no such method
         shape = (-1, *(1,) * (original_samples.ndim - 1))
         alpha, sigma = self.family.noising(self, timesteps, original_samples)
         return alpha.reshape(shape) * original_samples + sigma.reshape(shape) * noise
@@ -171,11 +169,15 @@ class Fused:
         """
         options = step_options(self, args, kwargs)
         self._check_step(timestep)
-        with self._threads as values:
+        threads = threads_of(self)
+        values = threads.enter(timestep, sample)
+        try:
             return self._stepped(values, model_output, timestep, sample, options)
+        finally:
+            threads.leave(values)
 
     def _stepped(
-        self, values: dict[str, Any], model_output: Tensor, timestep: Any, sample: Tensor,
+        self, values: Course, model_output: Tensor, timestep: Any, sample: Tensor,
         options: dict[str, Any],
     ) -> Any:  # fmt: skip
         """Return the result of a step on this thread's values."""
@@ -201,7 +203,7 @@ class Fused:
         dtype = F.dtype if family.upcasts else torch.promote_types(sample.dtype, F.dtype)
         result = state.to(dtype) if state.requires_grad else state.to(dtype, copy=True)
         if not family.by_time:
-            values["_step_index"] = index + 1
+            values["_step_index"], values.result = index + 1, ref(result)
         if run.row > run.plan.nfe:  # nothing reads the registers any more
             values["_run"] = None
         return self._returned(run, result, sample, F, z, D, call, options)
@@ -214,11 +216,12 @@ class Fused:
         if not self.family.integers:
             no_integer(timestep, type(self).__name__)
 
-    def _place(self, timestep: Any, values: dict[str, Any]) -> int:
+    def _place(self, timestep: Any, values: Course) -> int:
         """Return the index of the step, -1 for a time that is not in the schedule."""
         if self.family.by_time:
             return position(timestep, values)
         index, last = values["_step_index"], len(values["timesteps"])
+        values.length = last
         if index is None or (index >= last and self._begin_index is None):  # a run begins
             if index is not None:  # without the history of the one that is over
                 values["_run"] = None
@@ -231,55 +234,7 @@ class Fused:
             )
         return int(index)
 
-    def _running(
-        self, values: dict[str, Any], index: int, timestep: Any, sample: Tensor, F: Tensor,
-        options: dict[str, Any],
-    ) -> Run:  # fmt: skip
-        """Return the run at the row of this step."""
-        state = torch.float64 if torch.float64 in (sample.dtype, F.dtype) else torch.float32
-        given = bool(self.family.given) and options[self.family.given] is not None
-        key = (self.noise, given, *(options[name] for name in self.family.options))
-        schedule = (values["timesteps"], values.get("sigmas"))
-        run: Run | None = values.get("_run")
-        if run is not None and index >= 0:
-            row = run.row_of(index)
-            if self.family.by_time:
-                run.row = row
-            changed = key != run.key and run.state_only
-            same = run.schedule[0] is schedule[0] and run.schedule[1] is schedule[1]
-            if same and not changed and run.row == row and run.fits(sample, state, F.dtype):
-                if run.seeds is None or run.seeds == self._seeds(options, sample, run, row):
-                    return run
-        if self.noise not in NOISES:
-            raise ValueError(f"noise is {self.noise!r}, expected 'torch' or 'seeded'")
-        seeded = self.noise == "seeded"
-        seeds = seeds_of(options.get("generator"), sample.shape[0]) if seeded else None
-        recipe = kept_recipe(self, values, index, timestep, options)
-        spare: Run | None = values.get("_last")
-        if (
-            spare is not None
-            and seeds is None
-            and spare.recipe is recipe
-            and (spare.seeds is None and spare.fits(sample, state, F.dtype))
-        ):
-            run = spare.again()
-        else:
-            run = Run(recipe, sample, state, F.dtype, seeds)
-        run.key, run.schedule, run.first = key, schedule, index
-        if self.family.by_time and index >= 0:
-            run.row, run.first = index + 1, 0
-        values["_run"] = run if index >= 0 else None
-        values["_last"] = run
-        return run
-
-    def _seeds(
-        self, options: dict[str, Any], sample: Tensor, run: Run, row: int
-    ) -> list[int] | None:
-        """Return the seeds that a step asks for: new ones where a run without any begins again."""
-        generator = options.get("generator")
-        if generator is None:
-            return None if row == 1 else run.seeds
-        return seeds_of(generator, sample.shape[0])
+    _running = running
 
     def _noise(
         self, run: Run, index: int, timestep: Any, F: Tensor, factor: Tensor | None,

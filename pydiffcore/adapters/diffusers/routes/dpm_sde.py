@@ -115,18 +115,45 @@ def input_scale(s: Any, index: int) -> float:
     return (sigma**2 + 1) ** -0.5
 
 
+class Tree:
+    """Brownian motion as diffusers has it, which torchsde grows and cannot copy: it is made again.
+
+    Args:
+        like: a state.
+        low: the lowest level.
+        high: the highest.
+        seed: of the whole batch, or a list with one per sample; None for torch's own.
+
+    """
+
+    def __init__(self, like: Tensor, low: float, high: float, seed: Any) -> None:
+        from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+
+        if seed is None:
+            seed = int(torch.randint(0, 2**63 - 1, []).item())
+        self.made_of = (low, high, seed)
+        self.kind = (like.shape, like.device, like.dtype)
+        self.grown: Any = BrownianTreeNoiseSampler(like, low, high, seed)
+
+    def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        found: Tensor = self.grown(sigma, sigma_next)
+        return found
+
+    def __reduce__(self) -> Any:
+        shape, device, dtype = self.kind
+        return Tree, (torch.zeros(shape, device=device, dtype=dtype), *self.made_of)
+
+
 def brownian(s: Any, sample: Tensor, index: int) -> Tensor:
     """Return a call's unit normal: the increment of the tree from σ to σ_m, or to σ_next.
 
     The times are diffusers' own, in float32, for the tree tells neighbours apart.
     """
-    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
-
     kind = (sample.shape, sample.device, sample.dtype)
     if s.noise_sampler is None or s._tree_of != kind:
         s._tree_of = kind
         low, high = s.sigmas[s.sigmas > 0].min().item(), s.sigmas.max().item()
-        s.noise_sampler = BrownianTreeNoiseSampler(sample, low, high, s.noise_sampler_seed)
+        s.noise_sampler = Tree(sample, low, high, s.noise_sampler_seed)
     at = index - (index - s._first) % 2
     t, t_next = s.sigmas[at].log().neg(), s.sigmas[at + 1].log().neg()
     to = t + (t_next - t) * 0.5 if at == index else t_next

@@ -118,7 +118,7 @@ def single_schedule(
 
 
 def single_recipe(s: Any, begin: int, options: Options) -> Recipe:
-    orders = [min(order, i + 1) for i, order in enumerate(s.order_list[begin:])]
+    orders = [min(order, i + 1) for i, order in enumerate(s.order_list[begin : len(s.timesteps)])]
     return log_snr.recipe_in_frame(
         s, begin, single, orders=tuple(orders), algorithm=s.config.algorithm_type,
         solver=s.config.solver_type,

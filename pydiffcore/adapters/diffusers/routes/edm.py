@@ -181,7 +181,7 @@ def dpm_recipe(s: Any, begin: int, options: Options) -> Recipe:
     orders = log_snr.orders_of(n - begin, config.solver_order, first_at_end=ends, lower_at_end=few)
     return Recipe(
         dpm,
-        tuple(s.sigmas.double().tolist()[begin:]),
+        tuple(log_snr.levels_left(s, begin).tolist()),
         preconditioned(config.sigma_data, config.prediction_type),
         clip=(-1.0, 1.0) if config.thresholding else None,
         options=(

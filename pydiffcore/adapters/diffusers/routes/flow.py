@@ -22,6 +22,7 @@ from pydiffcore.adapters.diffusers.routes.euler import gamma_of
 from pydiffcore.adapters.diffusers.routes.linear import Step, affine
 from pydiffcore.adapters.diffusers.routes.log_snr import flow_sigmas, predicted
 from pydiffcore.adapters.diffusers.routes.sigma import doubled
+from pydiffcore.adapters.diffusers.routes.stages import FIRST, refuse_half
 
 __all__ = ["FAMILIES"]
 
@@ -151,10 +152,6 @@ def scale_noise(s: Any, sample: Tensor, timestep: Tensor, noise: Tensor | None =
 # ------------------------------------------------------------------------------------------ Heun
 
 
-def heun_setup(s: Any) -> dict[str, Any]:
-    return {**setup(s), "dt": None, "prev_derivative": None}
-
-
 def heun_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
     N = s.config.num_train_timesteps
     at = np.linspace(s.sigma_max * N, s.sigma_min * N, num_inference_steps) / N
@@ -164,8 +161,6 @@ def heun_schedule(s: Any, num_inference_steps: int) -> dict[str, Any]:
         "num_inference_steps": num_inference_steps,
         "timesteps": torch.cat([times[:1], times[1:].repeat_interleave(2)]),
         "sigmas": doubled(torch.cat([levels, torch.zeros(1)])),
-        "dt": None,
-        "prev_derivative": None,
     }
 
 
@@ -199,6 +194,7 @@ def heun(
 
 
 def heun_recipe(s: Any, begin: int, options: Options) -> Recipe:
+    refuse_half(s)
     sigma = s.sigmas.double().tolist()
     rows = []
     for i, (a, b) in enumerate(itertools.pairwise(sigma[begin:])):
@@ -237,7 +233,7 @@ FAMILIES = {
         members={"scale_noise": scale_noise},
     ),
     "FlowMatchHeunDiscreteScheduler": Family(
-        setup=heun_setup,
+        setup=setup,
         schedule=heun_schedule,
         recipe=heun_recipe,
         integers=False,
@@ -247,7 +243,6 @@ FAMILIES = {
         upcasts=True,
         second="",
         output="FlowMatchHeunDiscreteSchedulerOutput",
-        local=("dt", "prev_derivative"),
-        members={"scale_noise": heun_scale_noise},
+        members={"scale_noise": heun_scale_noise, **FIRST},
     ),
 }

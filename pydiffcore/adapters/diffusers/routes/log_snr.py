@@ -23,6 +23,7 @@ from pydiffcore.prediction import Prediction
 
 __all__ = [
     "closest_index", "edm_levels", "flow_sigmas", "flow_times", "last_level", "last_timestep",
+    "levels_left",
     "members", "noising",
     "orders_of", "predicted", "recipe_in_frame", "renamed", "schedule", "setup_tables", "shift_by",
     "spaced_without_end", "timetable", "unclipped", "without_variance",
@@ -223,9 +224,27 @@ def predicted(kind: str, flow: bool) -> Prediction:
     return Prediction(f"{kind}({'flow' if flow else 'vp'})", coefficients)
 
 
+def levels_left(s: Any, begin: int) -> Tensor:
+    """Return the levels of the steps from an index on, as many as there are timesteps and one.
+
+    Callers cut timesteps and leave the levels: as in diffusers the first levels are then visited.
+
+    Raises:
+        IndexError: there are fewer.
+
+    """
+    needed = len(s.timesteps) + 1
+    if len(s.sigmas) < needed:
+        raise IndexError(
+            f"sigmas has {len(s.sigmas)} levels, expected {needed} for {needed - 1} timesteps"
+        )
+    left: Tensor = s.sigmas[begin:needed].double()
+    return left
+
+
 def edm_levels(s: Any, begin: int) -> tuple[float, ...]:
     """Return the EDM levels of the steps from an index on; a flow's σ/(1 − σ)."""
-    sigma = s.sigmas[begin:].double().cpu().numpy()
+    sigma = levels_left(s, begin).cpu().numpy()
     return tuple((sigma / (1 - sigma) if is_flow(s) else sigma).tolist())
 
 

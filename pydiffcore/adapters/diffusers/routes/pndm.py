@@ -153,6 +153,12 @@ def recipe(s: Any, begin: int, options: Options) -> Recipe:
     )
 
 
+def counter(s: Any) -> int:
+    """Return the number of calls that the run has made."""
+    index = s._step_index
+    return 0 if index is None else int(index - s._first)
+
+
 FAMILIES = {
     "PNDMScheduler": Family(
         setup=setup,
@@ -164,5 +170,6 @@ FAMILIES = {
         second="",
         local=("_timesteps", "prk_timesteps", "plms_timesteps"),
         aliases=("step_prk", "step_plms"),
+        members={"counter": property(counter)},
     ),
 }

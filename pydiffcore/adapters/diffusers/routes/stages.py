@@ -30,7 +30,7 @@ from pydiffcore.adapters.diffusers.routes.sigma import (
     sigma_table,
 )
 
-__all__ = ["FAMILIES"]
+__all__ = ["FAMILIES", "FIRST", "refuse_half"]
 
 Options = Mapping[str, Any]
 CHURN = {"s_churn": 0.0, "s_tmin": 0.0, "s_tmax": math.inf, "s_noise": 1.0, "generator": None}
@@ -89,7 +89,23 @@ def heun_schedule(
     }
 
 
+def refuse_half(s: Any) -> None:
+    """Refuse timesteps that the caller cut between the two calls of a step.
+
+    Raises:
+        ValueError: they were.
+
+    """
+    cut = len(s.sigmas) > len(s.timesteps) + 1
+    if cut and len(s.timesteps) > 1 and bool(s.timesteps[0] == s.timesteps[1]):
+        raise ValueError(
+            f"timesteps begin with {s.timesteps[:2].tolist()}, in the middle of a step: expected "
+            "them to be cut at an even place, or set_begin_index"
+        )
+
+
 def heun_recipe(s: Any, begin: int, options: Options) -> Recipe:
+    refuse_half(s)
     sigma = s.sigmas.tolist()[begin:]
     gammas = tuple(gamma_of(each, s.num_inference_steps, options) for each in sigma[:-1])
     clip = s.config.clip_sample_range
@@ -116,6 +132,9 @@ def dpm_2(
         D = denoise(x, sigma)
         y = D + (at / sigma) * (x - D)
         if i + 1 < len(visited):
+            if at == 0:  # nothing is left to step over; the call is made all the same
+                denoise(y, sigma)
+                return y
             y = x + (down[i] - sigma) / at * (y - denoise(y, at))
             if up[i] > 0:
                 y = y + up[i] * noise(sigma, visited[i][1])
@@ -221,6 +240,15 @@ def first_of_step(s: Any, index: int) -> bool:
     return (index - s._first) % 2 == 0
 
 
+def state_in_first_order(s: Any) -> bool:
+    """Whether the call to come is the first of its step."""
+    index = s.step_index
+    return index is None or first_of_step(s, index)
+
+
+FIRST = {"state_in_first_order": property(state_in_first_order)}
+
+
 def dpm_2_scale(s: Any, index: int) -> float:
     sigma = s.sigmas[index] if first_of_step(s, index) else s.sigmas_interpol[index]
     return float((sigma.item() ** 2 + 1) ** -0.5)
@@ -231,7 +259,7 @@ def dpm_2_ancestral_scale(s: Any, index: int) -> float:
     return float((sigma.item() ** 2 + 1) ** -0.5)
 
 
-COMMON: dict[str, Any] = {"early": True, "noising": sigma_noising}
+COMMON: dict[str, Any] = {"early": True, "noising": sigma_noising, "members": FIRST}
 FAMILIES = {
     "HeunDiscreteScheduler": Family(
         setup=heun_setup,
