@@ -12,6 +12,8 @@ import pytest
 import torch
 from k_diffusion_parity import BEYOND, MODELS, OPTIONS, SDE, Case, available, compare, function
 
+import pydiffcore
+from pydiffcore import levels, samplers
 from pydiffcore.adapters import k_diffusion as ours
 from pydiffcore.adapters.k_diffusion.method import plan_of
 from pydiffcore.adapters.k_diffusion.peer import missing, peer
@@ -76,6 +78,34 @@ def test_one_brownian_tree(sampler):
         return parity.relative(*results)
 
     assert errors() <= 1e-5  # the tree's own tolerance in time is 1e-6
+
+
+@needs_peer
+@pytest.mark.parametrize(
+    ("alias", "theirs", "options"),
+    [
+        ("dpm2", "dpm_2", {}), ("dpm2_a", "dpm_2_ancestral", {}),
+        ("dpmpp_2m_sde_heun", "dpmpp_2m_sde", {"solver_type": "heun"}),
+        ("dpmpp_2s_a", "dpmpp_2s_ancestral", {}), ("euler_a", "euler_ancestral", {}),
+        ("heun2", "heun", {}), ("dpm_solver_1", "euler", {}),
+    ],
+)  # fmt: skip
+def test_aliases_are_what_the_peer_has_under_the_name(alias, theirs, options):
+    sigmas = SIGMAS.double()
+    draws = torch.randn(99, 3, 2, 4, 4, dtype=torch.float64)
+    plan = pydiffcore.trace(getattr(samplers, alias), levels.explicit(sigmas.tolist()))
+    x, rest = start(dtype=torch.float64), iter(draws)
+    given = {"noise_sampler": lambda *_: next(rest)} if plan.is_stochastic else {}
+    found = getattr(peer("sampling"), f"sample_{theirs}")(
+        function, x, sigmas, disable=True, **options, **given
+    )
+    mine = pydiffcore.sample(
+        lambda x, sigma: function(x, sigma),
+        plan,
+        x=x,
+        noise=draws[: plan.draws, :] if given else None,
+    )
+    assert parity.relative(mine, found) <= BAR
 
 
 @needs_peer
