@@ -99,8 +99,14 @@ def _checked(x: Any, sigmas: Any) -> Tensor:
 
 def _labels(network: Network, plan: Plan, x: Tensor) -> tuple[Tensor, ...]:
     """Return what the network is told at each call, [B]."""
-    levels = torch.tensor(plan.sigma.tolist(), dtype=x.dtype, device=x.device)
-    return network.labels(levels)[:, None].expand(-1, len(x)).contiguous().unbind()
+    if network.labels is None:  # a label of a prediction does not survive 16 bits
+        dtype = torch.float64 if x.dtype is torch.float64 else torch.float32
+        labels = torch.tensor(plan.c_noise.tolist(), dtype=dtype, device=x.device)
+    else:
+        labels = network.labels(
+            torch.tensor(plan.sigma.tolist(), dtype=x.dtype, device=x.device)
+        )
+    return labels[:, None].expand(-1, len(x)).contiguous().unbind()
 
 
 def _output(F: Any, x: Tensor) -> Tensor:
