@@ -186,9 +186,8 @@ PREDICTIONS: dict[str, Function] = {
     "vp": prediction.vp,
     "x0": prediction.x0,
 }
-# the tables of betas by what diffusers calls them, and names of papers
+# tables of betas by what diffusers calls them, and names of papers; "linear" means two tables
 PROCESS_ALIASES = {
-    "linear": "ddpm",
     "rectified": "flow",
     "rectified-flow": "flow",
     "scaled-linear": "latent",

@@ -60,7 +60,8 @@ ELSEWHERE = {
     "cosine": "discrete(process.cosine_betas()), or tangent() in continuous time,",
     "ddpm": "discrete(process.linear_betas())",
     "laplace": "discrete(process.laplace_diffusers_betas()), or the levels levels.laplace(n),",
-    "linear": "discrete(process.linear_betas())",
+    "linear": "discrete(process.linear_betas()), or with scaled_linear_betas() as latent "
+    "diffusion's own code means it,",
     "quad": "discrete(process.quad_betas())",
     "rectified": "flow()",
     "rectified_flow": "flow()",
