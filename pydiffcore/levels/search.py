@@ -143,8 +143,8 @@ def optimal(
 
     Raises:
         TypeError: for a denoiser that is no function, or without x.
-        ValueError: for n < 1, points < n, an x far smaller than sigma_max's noise, unless 0 < sigma_min < sigma_max, for a sampler that
-            draws noise, or a denoiser whose results are not finite.
+        ValueError: for n < 1, points < n, an x far smaller than sigma_max's noise, unless
+            0 < sigma_min < sigma_max, for a sampler that draws noise, or results not finite.
 
     Source: Chen et al. 2024 (GITS, arXiv 2405.11326), section 4, for the dynamic programming.
 

@@ -373,7 +373,7 @@ def test_a_denoiser_as_model():
     with pytest.raises(ValueError, match="model is a Denoiser with guidance"):
         sample("dpmpp_2m", guided)
     for wrong in (torch.nn.Identity(), network, "net"):
-        with pytest.raises(TypeError, match="model is .*, expected EDM's wrapper"):
+        with pytest.raises(TypeError, match=r"model is .*, expected EDM's wrapper"):
             ours.edm_network(wrong)
 
 

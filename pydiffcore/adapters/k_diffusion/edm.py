@@ -51,7 +51,7 @@ def edm_network(model: Any) -> Denoiser:
 
 
 def _labels(labels: Tensor | None, classes: int, device: torch.device) -> Tensor | None:
-    """Return labels as the wrapper hands them on: float32 [B, classes], zeros where there are none."""
+    """Return labels as the wrapper hands them on: float32 [B, classes], zeros for none."""
     if classes == 0:
         return None
     if labels is None:
