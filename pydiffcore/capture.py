@@ -18,7 +18,7 @@ from pydiffcore.denoiser import Denoiser
 from pydiffcore.given import Model, matching
 from pydiffcore.loop import Loop
 from pydiffcore.ops.formats import channels_of
-from pydiffcore.ops.noise import checked_seeds
+from pydiffcore.ops.noise import checked_seeds, checked_shape
 from pydiffcore.ops.renewable import layout
 from pydiffcore.plan import Plan
 
@@ -73,6 +73,7 @@ def capture(
         "io_dtype": io_dtype,
         "memory_format": memory_format,
     }
+    shape = checked_shape(shape)
     channels_of(memory_format, (1, *shape))
     return Captured(matching(denoiser, plan), plan, shape, graphs, options)
 

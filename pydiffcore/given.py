@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pydiffcore.denoiser import Denoiser
-from pydiffcore.ops.noise import checked_seeds
+from pydiffcore.ops.noise import checked_seeds, checked_shape
 from pydiffcore.plan import Plan
 from pydiffcore.prediction import denoised
 
@@ -63,9 +63,10 @@ def given(
         if not stacks:
             raise ValueError("shape is missing: the shape of one sample, or x or noise that has it")
         shape = x.shape[1:] if x is not None else stacks[0].shape[2:]
+    shape = checked_shape(shape)
     for name, each, axis in (("x", x, 0), ("noise", noise, 1)):
         if isinstance(each, Tensor):
-            _check(name, each, axis, len(found), tuple(shape))
+            _check(name, each, axis, len(found), shape)
     return Given(shape, found, x, noise, dtype)
 
 

@@ -157,6 +157,9 @@ def test_float64_and_one_sample_and_scalars():
     ("kw", "error", "says"),
     [
         ({"batch": 0}, ValueError, "batch is 0"),
+        ({"shape": 3}, TypeError, r"shape is 3, expected the sizes of one sample, such as \(3, 32"),
+        ({"shape": (2.0,)}, TypeError, "shape is .2.0,., expected the sizes"),
+        ({"shape": (-2,)}, ValueError, "shape is .-2,., expected sizes of at least 0"),
         ({"x": torch.zeros(2, 2)}, ValueError, r"x has shape \(2, 2\), expected 3 samples"),
         ({"x": torch.zeros(3, 5)}, ValueError, r"x has shape \(3, 5\), expected \(3, 2\)"),
         ({"noise": torch.zeros(4)}, ValueError, r"noise has shape \(4,\)"),
@@ -187,6 +190,18 @@ def test_a_wrong_argument_is_named(kw, error, says):
     kw = {"denoiser": zero, "plan": PLAN, "shape": (2,), "seeds": range(3), **kw}
     with pytest.raises(error, match=says):
         pydiffcore.sample(**kw)
+
+
+@pytest.mark.parametrize("run", [pydiffcore.direct, pydiffcore.optimal_levels, pydiffcore.capture])
+def test_a_shape_that_is_a_number_is_named(run):
+    given = {
+        pydiffcore.direct: (samplers.euler, zero, levels.karras(3)),
+        pydiffcore.optimal_levels: (zero, 3, samplers.euler),
+        pydiffcore.capture: (zero, PLAN),
+    }[run]
+    seeds = {} if run is pydiffcore.capture else {"seeds": range(3)}
+    with pytest.raises(TypeError, match="shape is 3, expected the sizes of one sample"):
+        run(*given, shape=3, **seeds)
 
 
 def test_a_plan_of_another_prediction_is_refused():

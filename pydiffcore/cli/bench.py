@@ -130,12 +130,12 @@ def measured(
         own_noise=("torch.compile",) if plan.is_stochastic else (),
     )
     for timing in timings:
-        print(line(sampler.__name__, plan.nfe, timing), flush=True)
+        print(line(plan.sampler, plan.nfe, timing), flush=True)
     about = {
         "network": subject.name,
         "upper_bound": subject.upper_bound,
         "shape": [args.batch, *subject.shape],
-        "sampler": sampler.__name__,
+        "sampler": plan.sampler,
         "nfe": plan.nfe,
         "trace_seconds": traced,
     }
@@ -206,7 +206,7 @@ def opponents(sampler: Any, plan: Any, args: Any, convention: Convention) -> dic
     from pydiffcore.adapters.eager import compiled, eager
     from pydiffcore.adapters.peers import peers
 
-    found = peers(sampler.__name__, args.steps, plan, convention)
+    found = peers(plan.sampler, args.steps, plan, convention)
     found |= {"eager, plain": eager(plan, "plain"), "eager, in place": eager(plan, "in place")}
     return found | ({"torch.compile": compiled(plan)} if args.compile else {})
 

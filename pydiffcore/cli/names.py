@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from pydiffcore import levels, prediction, process, samplers
+from pydiffcore.hints import hint
 
 __all__ = ["LEVELS", "PREDICTIONS", "PROCESSES", "SAMPLERS", "assignments", "called", "chosen"]
 
@@ -185,6 +186,14 @@ PREDICTIONS: dict[str, Function] = {
     "vp": prediction.vp,
     "x0": prediction.x0,
 }
+# tables of betas by what diffusers calls them, and names of papers; "linear" means two tables
+PROCESS_ALIASES = {
+    "rectified": "flow",
+    "rectified-flow": "flow",
+    "scaled-linear": "latent",
+    "squaredcos-cap-v2": "cosine",
+    "subvp": "sub-vp",
+}
 
 
 def chosen(axis: str, table: Mapping[str, Function], text: str) -> tuple[Function, dict[str, str]]:
@@ -196,9 +205,26 @@ def chosen(axis: str, table: Mapping[str, Function], text: str) -> tuple[Functio
     """
     name, colon, rest = text.partition(":")
     key = name.strip().lower().replace("_", "-")
-    if key not in table:
-        raise ValueError(f"{axis} is {name!r}, expected one of {', '.join(sorted(table))}")
-    return table[key], assignments(axis, rest.split(",") if colon else [])
+    function = table.get(key) or _alias(table, key)
+    if function is None:
+        meant = _hint(table, name.strip())
+        raise ValueError(f"{axis} is {name!r}{meant}, expected one of {', '.join(sorted(table))}")
+    return function, assignments(axis, rest.split(",") if colon else [])
+
+
+def _alias(table: Mapping[str, Function], key: str) -> Function | None:
+    """Return what other libraries have under a name."""
+    if table is SAMPLERS:
+        return samplers.ALIASES.get(key.replace("-", "_"))
+    return table.get(PROCESS_ALIASES.get(key, "")) if table is PROCESSES else None
+
+
+def _hint(table: Mapping[str, Function], name: str) -> str:
+    """Return what a name that is not there means, in brackets, or nothing."""
+    modules = ((SAMPLERS, samplers), (LEVELS, levels), (PROCESSES, process))
+    elsewhere = next((m.ELSEWHERE for own, m in modules if own is table), prediction.ELSEWHERE)
+    found = hint(name, table, elsewhere)
+    return f" ({found})" if found else ""
 
 
 def assignments(owner: str, items: list[str]) -> dict[str, str]:
@@ -236,10 +262,15 @@ def bound(axis: str, function: Function, given: Mapping[str, str], **fixed: Any)
     for name, text in given.items():
         if name in fixed or name not in accepted:
             options = ", ".join(n for n in accepted if n not in fixed) or "none"
-            label = function.__name__.replace("_", "-")
+            label = _label(function)
             raise ValueError(f"{axis} {label} has no argument {name!r}; it takes: {options}")
         values[name] = _value(f"{axis} argument {name}", text, accepted[name])
     return partial(function, **values)
+
+
+def _label(function: Any) -> str:
+    inner = function.func if isinstance(function, partial) else function
+    return str(inner.__name__).replace("_", "-")
 
 
 def _value(what: str, text: str, parameter: inspect.Parameter) -> Any:

@@ -24,7 +24,7 @@ from pydiffcore.levels.edit import (
     split,
     start,
 )
-from pydiffcore.levels.flow import bong_tangent, flow_mu, flow_shift, linear_quadratic
+from pydiffcore.levels.flow_shift import bong_tangent, flow_mu, flow_shift, linear_quadratic
 from pydiffcore.levels.indices import (
     beta_timesteps,
     ddim_uniform,
@@ -86,7 +86,22 @@ __all__ = [
 ELSEWHERE = {
     "align_your_steps": "ays",
     "beta": "beta_timesteps, or beta_sigmas for diffusers' use_beta_sigmas",
+    "beta57": "beta_timesteps(n, process, alpha=0.5, beta=0.7)",
+    "flow": "flow_shift(n, shift)",
+    "flux": "flow_shift(n, shift=math.exp(levels.flow_mu(tokens)))",
+    "gits": "optimal(denoiser, n, sampler, x), searched for a model as GITS does,",
+    "logsnr": "uniform_lambda(n, process)",
+    "lu": "uniform_lambda(n, process)",
+    "quad": "quadratic(n, process)",
+    "sd3": "flow_shift(n, shift=3.0)",
+    "time_quadratic": "uniform_t(n, process, power=2)",
+    "time_uniform": "uniform_t(n, process)",
     "uniform": "uniform_t(n, process)",
+    "use_beta_sigmas": "beta_sigmas",
+    "use_exponential_sigmas": "exponential",
+    "use_flow_sigmas": "flow_shift(n, shift)",
+    "use_karras_sigmas": "karras",
+    "use_lu_lambdas": "uniform_lambda(n, process)",
     "vp": "uniform_t(n, pydiffcore.process.vp())",
 }
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pydiffcore import process as processes
-from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, bounds, ramp
+from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, ramp
+from pydiffcore.levels.number import array, ends, positive
 from pydiffcore.process import Process
 from pydiffcore.process.core import checked
 
@@ -24,7 +25,7 @@ def explicit(sigmas: ArrayLike, process: Process | None = None, rising: bool = F
         ValueError: see Levels.
 
     """
-    sigma = np.array(sigmas, dtype=np.float64)
+    sigma = array("sigmas", sigmas)
     return Levels(sigma, process or processes.edm(), f"explicit(n={sigma.size - 1})", rising)
 
 
@@ -41,7 +42,7 @@ def explicit_t(t: ArrayLike, process: Process, final_zero: bool = True) -> Level
         ValueError: see Levels.
 
     """
-    times = np.array(t, dtype=np.float64)
+    times = array("t", t)
     sigma = np.minimum(np.asarray(process.level(times)), UNBOUNDED)
     steps = times.size - (not final_zero)
     name = f"explicit_t(n={steps}, process={process.name})"
@@ -73,9 +74,8 @@ def karras(
     Source: Karras et al. 2022 (arXiv 2206.00364), eq. 5.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
-    if not (math.isfinite(rho) and rho > 0.0):
-        raise ValueError(f"rho must be positive and finite, got {rho!r}")
+    low, high = ends(sigma_min, sigma_max)
+    rho = positive("rho", rho)
     r = ramp(n, final_zero)
     first, last = high ** (1.0 / rho), low ** (1.0 / rho)
     sigma = (first + r * (last - first)) ** rho
@@ -105,7 +105,7 @@ def exponential(
     Source: Song & Ermon 2019 (arXiv 1907.05600), section 4.1; uniform in lam in Lu et al. 2022
     (arXiv 2206.00927).
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    low, high = ends(sigma_min, sigma_max)
     name = f"exponential(n={n}, sigma_min={low!r}, sigma_max={high!r})"
     sigma = _geometric(n, low, high, final_zero)
     return assemble(sigma, final_zero, process or processes.edm(), name)
@@ -136,9 +136,8 @@ def polyexponential(
     Source: k-diffusion, get_sigmas_polyexponential.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
-    if not (math.isfinite(rho) and rho > 0.0):
-        raise ValueError(f"rho must be positive and finite, got {rho!r}")
+    low, high = ends(sigma_min, sigma_max)
+    rho = positive("rho", rho)
     sigma = low * np.exp((1.0 - ramp(n, final_zero)) ** rho * math.log(high / low))
     sigma[-1], sigma[0] = low, high
     name = f"polyexponential(n={n}, sigma_min={low!r}, sigma_max={high!r}, rho={float(rho)!r})"
@@ -193,7 +192,7 @@ def ve(
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    low, high = ends(sigma_min, sigma_max)
     name = f"ve(n={n}, sigma_min={low!r}, sigma_max={high!r})"
     sigma = _geometric(n, low, high, final_zero)
     return assemble(sigma, final_zero, processes.ve_sqrt(low, high), name)

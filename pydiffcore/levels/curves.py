@@ -11,7 +11,8 @@ import math
 import numpy as np
 
 from pydiffcore import process as processes
-from pydiffcore.levels.core import Levels, assemble, bounds, falling, ramp
+from pydiffcore.levels.core import Levels, assemble, falling, ramp
+from pydiffcore.levels.number import ends
 from pydiffcore.levels.quantile import beta_quantile
 from pydiffcore.process import Process
 
@@ -39,7 +40,7 @@ def kl_optimal(
     Source: Sabour et al. 2024 (arXiv 2404.14507), theorem 3.1.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    low, high = ends(sigma_min, sigma_max)
     r = ramp(n, final_zero)
     sigma = np.tan((1.0 - r) * math.atan(high) + r * math.atan(low))
     sigma[-1], sigma[0] = low, high
@@ -78,7 +79,7 @@ def laplace(
     Source: Hang et al. 2024 (arXiv 2407.03297), table 1, with ComfyUI's 1e-5.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    low, high = ends(sigma_min, sigma_max)
     if not (math.isfinite(beta) and beta > 0.0 and math.isfinite(mu)):
         raise ValueError(f"beta must be positive and mu finite, got {beta!r} and {mu!r}")
     side = 0.5 - ramp(n, final_zero)
@@ -117,7 +118,7 @@ def beta_sigmas(
     Source: after Lee et al. 2024 (arXiv 2407.12173), as diffusers has it.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    low, high = ends(sigma_min, sigma_max)
     sigma = low + beta_quantile(1.0 - ramp(n, final_zero), alpha, beta) * (high - low)
     sigma[-1], sigma[0] = low, high
     given = f"alpha={float(alpha)!r}, beta={float(beta)!r}"

@@ -2,7 +2,8 @@
 """Levels that rise: a descent with intervals that are gone through several times."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,8 @@ def restart(base: Levels, segments: Sequence[Segment], rho: float = 7.0) -> Leve
     """
     if base.rising:
         raise ValueError(f"base must fall, {base.name} may rise")
+    if isinstance(segments, Mapping) or not isinstance(segments, Iterable):
+        raise TypeError(f"segments is {segments!r}, expected a list of (K, t_min, t_max, n)")
     above = base.sigma[base.sigma > 0.0]
     pieces: list[list[FloatArray]] = [[base.sigma[i : i + 1]] for i in range(len(base) + 1)]
     for segment in segments:
@@ -50,13 +53,16 @@ def restart(base: Levels, segments: Sequence[Segment], rho: float = 7.0) -> Leve
     return Levels(sigma, base.process, name, len(sigma) > len(base) + 1)
 
 
-def _checked(segment: Segment) -> Segment:
-    if len(segment) != 4:
-        raise ValueError(f"a segment is (K, t_min, t_max, n), got {segment!r}")
+def _checked(segment: Any) -> Segment:
+    if not isinstance(segment, Sequence | np.ndarray) or len(segment) != 4:
+        raise ValueError(
+            f"segments has {segment!r}, expected a list of (K, t_min, t_max, n), as "
+            "[(4, 0.05, 0.3, 3)]"
+        )
     repeats, low, high, n = segment
     whole = all(isinstance(value, int | np.integer) for value in (repeats, n))
     if not (whole and repeats >= 0 and n >= 1):
         raise ValueError(f"segment {segment!r}: K and n must be whole, K from 0 and n from 1")
     if not (math.isfinite(high) and 0.0 < low < high):
         raise ValueError(f"segment {segment!r}: expected 0 < t_min < t_max, finite")
-    return segment
+    return repeats, low, high, n

@@ -17,8 +17,10 @@ import numpy as np
 
 from pydiffcore import process as processes
 from pydiffcore.levels.continuous import exponential, karras
-from pydiffcore.levels.core import FloatArray, Levels, bounds, step_count
+from pydiffcore.levels.core import FloatArray, Levels, step_count
 from pydiffcore.levels.curves import kl_optimal
+from pydiffcore.levels.number import ends
+from pydiffcore.levels.starts import check_starts
 from pydiffcore.process import Process
 
 __all__ = ["Truncation", "optimal", "solve", "trajectory_error", "truncation"]
@@ -105,7 +107,7 @@ def optimal(
     denoiser: Denoise,
     n: int,
     sampler: Callable[..., Any],
-    x: Any,
+    x: Any = None,
     *,
     sigma_min: float = 0.002,
     sigma_max: float = 80.0,
@@ -126,7 +128,7 @@ def optimal(
     further stage of a step, and some hundred runs of n steps for the refinement.
 
     Args:
-        denoiser: D(x, sigma).
+        denoiser: D(x, sigma); for a pydiffcore.Denoiser there is pydiffcore.optimal_levels.
         n: number of steps; the last one ends at 0.
         sampler: a deterministic sampler; a multistep one is measured without its history first.
         x: [B, *], starts of deviation sigma_max in the EDM frame.  The levels are fitted to them:
@@ -140,13 +142,15 @@ def optimal(
             bound with functools.partial(sampler, ...).
 
     Raises:
-        ValueError: for n < 1, points < n, unless 0 < sigma_min < sigma_max, for a sampler that
-            draws noise, or a denoiser whose results are not finite.
+        TypeError: for a denoiser that is no function, or without x.
+        ValueError: for n < 1, points < n, an x far smaller than sigma_max's noise, unless
+            0 < sigma_min < sigma_max, for a sampler that draws noise, or results not finite.
 
     Source: Chen et al. 2024 (GITS, arXiv 2405.11326), section 4, for the dynamic programming.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    low, high = ends(sigma_min, sigma_max)
+    check_starts(denoiser, x, "sigma_max", high, "pydiffcore.optimal_levels")
     if points < step_count(n):
         raise ValueError(f"points must be at least n = {n}, got {points}")
     grid = exponential(points, low, high).sigma
@@ -191,6 +195,7 @@ def truncation(
 
     """
     sigma = levels.sigma.tolist()
+    check_starts(denoiser, x, "the first level", sigma[0], "pydiffcore.truncation_error")
     states = solve(denoiser, x, sigma, substeps)
     run = partial(sampler, **options)
     local = []

@@ -9,7 +9,8 @@ diffusers library use, so that a network sees the same labels there and here.
 import numpy as np
 
 from pydiffcore import process as processes
-from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, bounds, ramp, step_count
+from pydiffcore.levels.core import UNBOUNDED, FloatArray, Levels, assemble, ramp, step_count
+from pydiffcore.levels.number import ends
 from pydiffcore.process import Process
 from pydiffcore.process.core import checked
 
@@ -39,7 +40,7 @@ def iddpm(
     Source: Karras et al. 2022 (arXiv 2206.00364), table 1.
 
     """
-    low, high = bounds("sigma_min", sigma_min, "sigma_max", sigma_max)
+    low, high = ends(sigma_min, sigma_max)
     process = process or processes.iddpm()
     table = table_of(process)[::-1]
     table = table[(table >= low) & (table <= high)]

@@ -39,6 +39,7 @@ __all__ = [
     "SAMPLER",
     "TRAINING",
     "checked_seeds",
+    "checked_shape",
     "checked_word",
     "normal",
     "reference_normal",
@@ -72,9 +73,7 @@ def normal(
 
     """
     keys = seed_keys(seeds)
-    sizes = torch.Size([operator.index(size) for size in shape])
-    if any(size < 0 for size in sizes):
-        raise ValueError(f"shape is {tuple(shape)}, expected sizes of at least 0")
+    sizes = torch.Size(checked_shape(shape))
     if dtype not in native.IO_DTYPES:
         raise TypeError(f"dtype is {dtype}, expected a floating-point dtype")
     on = torch.device(device)
@@ -107,6 +106,25 @@ def checked_seeds(seeds: Any) -> list[int]:
             raise ValueError(f"seeds holds {value}, expected integers in [0, 2^64)")
         checked.append(value)
     return checked
+
+
+def checked_shape(shape: Any) -> tuple[int, ...]:
+    """Return the shape of one sample as a tuple.
+
+    Raises:
+        TypeError: it is no sequence of integers.
+        ValueError: a size is negative.
+
+    """
+    try:
+        sizes = tuple(operator.index(size) for size in shape)
+    except TypeError:
+        raise TypeError(
+            f"shape is {shape!r}, expected the sizes of one sample, such as (3, 32, 32) or (2,)"
+        ) from None
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"shape is {sizes}, expected sizes of at least 0")
+    return sizes
 
 
 def seed_keys(seeds: Any) -> NDArray[np.uint64]:

@@ -5,7 +5,13 @@ They run on symbols (to be traced into a plan), on torch tensors (unfused: the o
 run) and on NumPy arrays, and see the EDM frame x = x0 + σ z.  ``denoise(x, sigma)`` returns D,
 ``levels.steps()`` the pairs (σ, σ_next), ``noise(sigma, sigma_next)`` a fresh unit normal for that
 step (the levels may be left out; who passes noise in as a function of them needs them).
+
+Names under which other libraries have one of them exactly are there as well, options bound
+(``samplers.euler_ancestral is samplers.ancestral``); see samplers/elsewhere.py.
 """
+
+import inspect
+import typing
 
 from pydiffcore.samplers.afs import afs as afs
 from pydiffcore.samplers.churn import alphafold3 as alphafold3
@@ -28,6 +34,8 @@ from pydiffcore.samplers.dpmpp_single import dpmpp_2s as dpmpp_2s
 from pydiffcore.samplers.dpmpp_single import dpmpp_2s_ancestral as dpmpp_2s_ancestral
 from pydiffcore.samplers.dpmpp_single import dpmpp_3s as dpmpp_3s
 from pydiffcore.samplers.dpmpp_single import dpmpp_sde as dpmpp_sde
+from pydiffcore.samplers.elsewhere import ALIASES as ALIASES
+from pydiffcore.samplers.elsewhere import ELSEWHERE as ELSEWHERE
 from pydiffcore.samplers.er_sde import er_sde as er_sde
 from pydiffcore.samplers.euler import ancestral as ancestral
 from pydiffcore.samplers.euler import ddim as ddim
@@ -44,7 +52,7 @@ from pydiffcore.samplers.flow import flow_heun as flow_heun
 from pydiffcore.samplers.flow import flow_sde as flow_sde
 from pydiffcore.samplers.gradient_estimation import gradient_estimation as gradient_estimation
 from pydiffcore.samplers.heun import heun as heun
-from pydiffcore.samplers.heunpp import heunpp2 as heunpp2
+from pydiffcore.samplers.heunpp2 import heunpp2 as heunpp2
 from pydiffcore.samplers.implicit import implicit_rk as implicit_rk
 from pydiffcore.samplers.langevin import langevin as langevin
 from pydiffcore.samplers.langevin import ncsnv2_step as ncsnv2_step
@@ -78,31 +86,16 @@ from pydiffcore.samplers.tableau import TABLEAUX as TABLEAUX
 from pydiffcore.samplers.tableau import Tableau as Tableau
 from pydiffcore.samplers.unipc import unipc as unipc
 
-ELSEWHERE = {
-    "cm": "consistency",
-    "ddpm_large": "ddpm(variance='large')",
-    "dpm2": "dpm_2",
-    "dpm2_ancestral": "dpm_2_ancestral",
-    "dpm_solver_1": "euler",
-    "dpm_solver_fast": "dpm_fast",
-    "dpmpp_2m_sde_heun": "dpmpp_2m_sde(solver='heun')",
-    "dpmpp_3m_sde_heun": "dpmpp_3m_sde",
-    "edm": "heun",
-    "euler_a": "ancestral",
-    "euler_ancestral": "ancestral",
-    "flow_euler": "euler",
-    "heun2": "heun",
-    "heun_2s": "heun",
-    "kutta3": "kutta",
-    "pc": "predictor_corrector",
-    "res_2m": "res_multistep(order=2)",
-    "res_3m": "res_multistep(order=3)",
-    "uni_pc": "unipc(variant='bh1')",
-    "uni_pc_bh2": "unipc",
-}
 
-
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> typing.Any:
     from pydiffcore.hints import missing
 
-    raise missing(__name__, name, globals(), ELSEWHERE)
+    if name in ALIASES:
+        return ALIASES[name]
+    takers = [n for n, value in globals().items() if inspect.isfunction(value) and _sampler(value)]
+    raise missing(__name__, name, [*takers, *ALIASES], ELSEWHERE)
+
+
+def _sampler(function: typing.Any) -> bool:
+    """Whether a function is a sampler, or makes one of a sampler."""
+    return not {"denoise", "sampler"}.isdisjoint(inspect.signature(function).parameters)

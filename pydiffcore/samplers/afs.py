@@ -45,6 +45,8 @@ def afs(sampler: Callable[..., Any]) -> Callable[..., Any]:
         sampler: any sampler; its options are passed on.
 
     """
+    if not callable(sampler):
+        raise TypeError(f"sampler is {sampler!r}, expected a function such as samplers.heun")
     if isinstance(sampler, functools.partial):
         return functools.partial(afs(sampler.func), *sampler.args, **sampler.keywords)
 

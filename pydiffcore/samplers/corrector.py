@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from pydiffcore.levels import Levels
 from pydiffcore.samplers.euler import split
+from pydiffcore.samplers.multistep import at_least
 
 __all__ = ["predictor_corrector"]
 
@@ -87,15 +88,16 @@ def predictor_corrector(
         predictor: "reverse_diffusion" (eq. 46, in the scaling of the levels' process),
             "ancestral" (eq. 4 on VP levels, with the variance β, and eq. 47 on others), "euler",
             or "none", which leaves all to the corrector and denoises at the step to σ = 0.
-        corrections: Langevin steps per level.
-        delta: δ, their size relative to σ², in [0, 1).
+        corrections: Langevin steps per level; 0 leaves all to the predictor.
+        delta: δ, their size relative to σ², in (0, 1).
         final_noise: let the last predictor draw too; the paper's code leaves it out.
 
     """
     if predictor not in PREDICTORS:
         raise ValueError(f"predictor is {predictor!r}, expected one of {', '.join(PREDICTORS)}")
-    if not (corrections >= 0 and 0 < delta < 1):
-        raise ValueError(f"corrections is {corrections}, delta is {delta}: expected ≥ 0, in (0, 1)")
+    at_least("corrections", corrections, 0)
+    if not 0 < delta < 1:
+        raise ValueError(f"delta is {delta}, expected a number in (0, 1); corrections=0 for none")
     alpha = [float(each) for each in levels.alpha]
     for i, (sigma, sigma_next) in enumerate(levels.steps()):
         for _ in range(corrections):

@@ -16,7 +16,7 @@ from pydiffcore.samplers.exponential_tableau import (
     single_2,
     single_3,
 )
-from pydiffcore.samplers.multistep import in_range, not_negative, one_of
+from pydiffcore.samplers.multistep import at_least, in_range, not_negative, one_of
 
 __all__ = ["dpm_fast", "dpm_solver_2", "dpm_solver_3", "dpm_solver_single"]
 
@@ -89,6 +89,8 @@ def dpm_fast(
 
     """
     not_negative(eta=eta, s_noise=s_noise)
+    if nfe is not None:
+        at_least("nfe", nfe, 1)
     to_zero = [sigma for _, sigma in levels.steps(upwards=eta == 0)][-1] == 0
     high, low = float(levels.sigma[0]), float(levels.sigma[levels.sigma > 0][-1])
     calls = (len(levels) if nfe is None else nfe) - to_zero

@@ -21,47 +21,59 @@ from pydiffcore.samplers.quadrature import over_step
 __all__ = ["er_sde"]
 
 Scale = Callable[[Any], Any]
-# φ(σ)/σ, which keeps the ODE's noise exactly 0; the paper's Appendix A.8
-SCALES: dict[str, Scale] = {
-    "ode": lambda s: s**0,
-    "sde": lambda s: s,
-    "er-sde-1": lambda s: np.exp(-1 / s) + 10,
-    "er-sde-2": lambda s: s**0.5,
-    "er-sde-3": lambda s: s**1.5,
-    "er-sde-4": lambda s: s**-0.1 * np.log10(1 + 100 * s**1.5),
-    "er-sde-5": lambda s: np.exp(s**0.3) + 10,
+Ratio = Callable[[Any, Any], Any]
+# g(a)/g(b) of g(σ) = φ(σ)/σ, which keeps the ODE's noise exactly 0; the paper's Appendix A.8.
+# The last one's g is beyond all numbers at σ = 3e9, its ratios are not.
+SCALES: dict[str, Ratio] = {
+    "ode": lambda a, b: (b / b) ** 0,
+    "sde": lambda a, b: a / b,
+    "er-sde-1": lambda a, b: (np.exp(-1 / a) + 10) / (np.exp(-1 / b) + 10),
+    "er-sde-2": lambda a, b: (a / b) ** 0.5,
+    "er-sde-3": lambda a, b: (a / b) ** 1.5,
+    "er-sde-4": lambda a, b: (a / b) ** -0.1 * _log10(a) / _log10(b),
+    "er-sde-5": lambda a, b: np.exp(a**0.3 - b**0.3) * _beside_10(a) / _beside_10(b),
 }
 
 
-def chosen(scale: str | Scale) -> Scale:
-    """Return φ(σ)/σ by its name, or of a function φ."""
+def _log10(s: Any) -> Any:
+    return np.log10(1 + 100 * s**1.5)
+
+
+def _beside_10(s: Any) -> Any:
+    return 1 + 10 * np.exp(-(s**0.3))
+
+
+def chosen(scale: str | Scale) -> Ratio:
+    """Return the ratio of φ(σ)/σ at two levels by φ's name, or of a function φ."""
     if isinstance(scale, str):
         one_of("scale", scale, SCALES)
         return SCALES[scale]
-    return lambda s: scale(s) / s
+    if not callable(scale):
+        raise TypeError(f"scale is {scale!r}, expected a name or a function of sigma")
+    return lambda a, b: (scale(a) / a) / (scale(b) / b)
 
 
-def step_weights(g: Scale, sigma: float, sigma_next: float) -> tuple[float, float, float, float]:
+def step_weights(g: Ratio, sigma: float, sigma_next: float) -> tuple[float, float, float, float]:
     """Return q = g(σ_next)/g(σ), the weights of D' and D'', and the noise's deviation.
 
     They are the integrals of φ(σ_next)/φ(s) − 1, and of it times s − σ, from σ_next to σ.
     """
-    at, to = float(g(np.float64(sigma))), float(g(np.float64(sigma_next)))
-    q = to / at
+    to = np.float64(sigma_next)
+    q = float(g(to, np.float64(sigma)))
     if not 0 <= q <= 1:
         raise ValueError(
-            f"scale is {at * sigma} at {sigma} and {to * sigma_next} at {sigma_next}: "
+            f"scale at {sigma_next} over that level is {q} times the same at {sigma}: "
             "expected scale(sigma)/sigma to be positive and not to fall as sigma rises"
         )
     s, w = over_step(sigma, sigma_next)
-    excess = w * (1 - to * sigma_next / (g(s) * s))
+    excess = w * (1 - g(to, s) * (sigma_next / s))
     bend = float(np.sum(excess * (s - sigma)))
     return q, float(np.sum(excess)), bend, sigma_next * math.sqrt((1 - q) * (1 + q))
 
 
 def up_to_third(order: int) -> None:
     """Refuse an order without a solver."""
-    if isinstance(order, int) and order > 3:
+    if isinstance(order, int | np.integer) and order > 3:
         raise ValueError(
             f"order is {order}, expected a whole number from 1 to 3: the paper has Algorithms 1 "
             "to 3, and its plain differences of D leave even the third second-order without noise"

@@ -134,6 +134,8 @@ def res_2s(x: Any, denoise: Any, levels: Levels, noise: Any, *, c2: float = 0.5)
         c2: where the second stage lies in λ, in (0, 1].
 
     """
+    if not 0 < c2 <= 1:
+        raise ValueError(f"c2 is {c2}, expected a number in (0, 1]")
     return solve(x, denoise, levels, noise, hochbruck_ostermann_2(c2))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pydiffcore.levels import Levels
+from pydiffcore.samplers.multistep import at_least
 
 __all__ = ["langevin", "ncsnv2_step"]
 
@@ -38,8 +39,9 @@ def langevin(
         denoise_last: finish with D, a further call at σ_L; None: where the levels end in 0.
 
     """
-    if not (step > 0 and repeats >= 1):
-        raise ValueError(f"step is {step}, repeats is {repeats}: expected step > 0, repeats >= 1")
+    at_least("repeats", repeats, 1)
+    if not step > 0:
+        raise ValueError(f"step is {step}, expected a number above 0")
     if convention not in ("ncsn", "ncsnv2"):
         raise ValueError(f"convention is {convention!r}, expected 'ncsn' or 'ncsnv2'")
     sigmas = [float(sigma) for sigma in levels.sigma if sigma > 0]
@@ -70,8 +72,9 @@ def ncsnv2_step(levels: Levels, repeats: int) -> float:
 
     """
     sigma = levels.sigma[levels.sigma > 0]
-    if len(sigma) < 2 or repeats < 1:
-        raise ValueError(f"{len(sigma)} levels above 0, repeats {repeats}: expected ≥ 2, ≥ 1")
+    at_least("repeats", repeats, 1)
+    if len(sigma) < 2:
+        raise ValueError(f"levels has {len(sigma)} above 0, expected at least 2")
     gamma2 = (sigma[:-1] / sigma[1:])[:, None] ** 2
     low, high = 1e-12, 0.999
     for _ in range(6):  # the distance falls with e and then rises: narrow a grid around its least

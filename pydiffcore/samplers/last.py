@@ -12,6 +12,7 @@ from typing import Any
 
 from pydiffcore.levels import Levels, explicit
 from pydiffcore.samplers.euler import euler
+from pydiffcore.samplers.multistep import at_least
 
 __all__ = ["denoise_to_zero", "ending"]
 
@@ -20,6 +21,12 @@ Sampler = Callable[..., Any]
 
 def _name(sampler: Sampler) -> str:
     return str(getattr(sampler, "__name__", None) or _name(sampler.func))  # type: ignore[attr-defined]
+
+
+def _check(**samplers: Any) -> None:
+    for name, sampler in samplers.items():
+        if not callable(sampler):
+            raise TypeError(f"{name} is {sampler!r}, expected a function such as samplers.heun")
 
 
 def ending(sampler: Sampler, last: Sampler = euler, steps: int = 1) -> Sampler:
@@ -34,18 +41,25 @@ def ending(sampler: Sampler, last: Sampler = euler, steps: int = 1) -> Sampler:
         last: the last ones.
         steps: how many they are; the first sampler needs at least one more.
 
+    Raises:
+        ValueError: when it runs, on levels that have no more steps than that.
+
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}, expected at least 1")
+    _check(sampler=sampler, last=last)
+    at_least("steps", steps, 1)
 
     def ended(x: Any, denoise: Any, levels: Levels, noise: Any, **options: Any) -> Any:
-        cut = max(len(levels) - steps, 0)
+        cut = len(levels) - steps
+        if cut < 1:
+            raise ValueError(
+                f"steps is {steps}, but {levels.name} has {len(levels)}: "
+                f"expected at least one more, for {_name(sampler)}"
+            )
         first, rest = (
             explicit(part, levels.process, levels.rising)
-            for part in (levels.sigma[: max(cut, 1) + 1], levels.sigma[cut:])
+            for part in (levels.sigma[: cut + 1], levels.sigma[cut:])
         )
-        x = sampler(x, denoise, first, noise, **options) if cut else x
-        return last(x, denoise, rest, noise)
+        return last(sampler(x, denoise, first, noise, **options), denoise, rest, noise)
 
     ended.__name__ = f"ending({_name(sampler)}, {_name(last)}, {steps})"
     return ended
@@ -61,6 +75,7 @@ def denoise_to_zero(sampler: Sampler) -> Sampler:
         sampler: any sampler; its options are passed on.
 
     """
+    _check(sampler=sampler)
 
     def denoised(x: Any, denoise: Any, levels: Levels, noise: Any, **options: Any) -> Any:
         final = float(levels.sigma[-1])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pydiffcore.levels import Levels
+from pydiffcore.samplers.multistep import at_least
 
 __all__ = ["ab_velocity", "lms"]
 
@@ -36,8 +37,7 @@ def lms(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> 
         order: number of slopes d that are kept, at least 1.
 
     """
-    if order < 1:
-        raise ValueError(f"order is {order}, expected at least 1")
+    at_least("order", order, 1)
     slopes: list[Any] = []
     nodes: list[float] = []
     for sigma, sigma_next in levels.steps(upwards=True):
@@ -58,8 +58,7 @@ def ab_velocity(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int 
         order: number of velocities that are kept, at least 1; 1 is Euler.
 
     """
-    if order < 1:
-        raise ValueError(f"order is {order}, expected at least 1")
+    at_least("order", order, 1)
     kept: list[tuple[float, Any]] = []
     for sigma, sigma_next in levels.steps():
         D = denoise(x, sigma)

@@ -21,8 +21,8 @@ from pydiffcore.levels import Levels
 from pydiffcore.samplers.phi import phi
 
 __all__ = [
-    "derivatives", "exponential_step", "exponential_weights", "in_range", "not_negative", "one_of",
-    "orders",
+    "at_least", "derivatives", "exponential_step", "exponential_weights", "in_range",
+    "not_negative", "one_of", "orders",
 ]  # fmt: skip
 
 
@@ -123,14 +123,24 @@ def derivatives(history: Sequence[tuple[float, Any]], h: float) -> list[Any]:
 
 def in_range(name: str, value: int, highest: int) -> None:
     """Check a count from 1 to ``highest``."""
-    if not (isinstance(value, int) and 1 <= value <= highest):
+    if not (isinstance(value, int | np.integer) and 1 <= value <= highest):
         raise ValueError(f"{name} is {value!r}, expected a whole number from 1 to {highest}")
+
+
+def at_least(name: str, value: int, lowest: int) -> None:
+    """Check a count without an upper bound."""
+    if not (isinstance(value, int | np.integer) and value >= lowest):
+        raise ValueError(f"{name} is {value!r}, expected a whole number, at least {lowest}")
 
 
 def not_negative(**values: float) -> None:
     """Check that named options are at least 0."""
     for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
+        try:
+            good = math.isfinite(value) and value >= 0
+        except TypeError:
+            good = False
+        if not good:
             raise ValueError(f"{name} is {value!r}, expected at least 0")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any
 
 from pydiffcore.levels import Levels
@@ -12,19 +13,24 @@ from pydiffcore.samplers.multistep import exponential_step, in_range, not_negati
 
 __all__ = ["sa_solver"]
 
-Tau = float | tuple[float, ...] | Callable[[float], float]
+Interval = Sequence[float]
+Scale = Callable[[float], float]
 
 
-def tau_at(tau: Tau, sigma: float, sigma_next: float) -> float:
+def tau_at(tau: float | Interval | Scale, sigma: float, sigma_next: float) -> float:
     """Return τ of the step from σ: a number, that of an interval (low, high, value), or τ(σ)."""
     if sigma_next == 0:
         return 0.0
-    if isinstance(tau, tuple):
-        if len(tau) not in (2, 3):
+    if isinstance(tau, list | tuple):
+        if len(tau) not in (2, 3) or not all(isinstance(each, Real) for each in tau):
             raise ValueError(f"tau is {tau}, expected (low, high) or (low, high, value)")
         value = (tau[2] if len(tau) == 3 else 1.0) if tau[0] <= sigma <= tau[1] else 0.0
+    elif callable(tau):
+        value = float(tau(sigma))
+    elif isinstance(tau, Real):
+        value = float(tau)
     else:
-        value = float(tau(sigma) if callable(tau) else tau)
+        raise TypeError(f"tau is {tau!r}, expected a number, (low, high) or a function of sigma")
     not_negative(tau=value)
     return value
 
@@ -69,7 +75,7 @@ def sa_solver(
     levels: Levels,
     noise: Any,
     *,
-    tau: Tau = 1.0,
+    tau: float | Interval | Scale = 1.0,
     predictor: int = 3,
     corrector: int = 4,
     pece: bool = False,

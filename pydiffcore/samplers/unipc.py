@@ -6,10 +6,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+
 from pydiffcore.levels import Levels
 from pydiffcore.samplers.multistep import exponential_step, in_range, one_of, orders
 
 __all__ = ["unipc"]
+
+
+def _numbers(name: str, value: Any) -> None:
+    """Check a collection of whole numbers."""
+    items = value if isinstance(value, Collection) and not isinstance(value, str) else [None]
+    if not all(isinstance(each, int | np.integer) for each in items):
+        raise ValueError(f"{name} is {value!r}, expected numbers of steps, such as (0, 1)")
 
 
 def unipc(
@@ -45,6 +54,7 @@ def unipc(
     in_range("order", order, 4)
     one_of("variant", variant, ("bh1", "bh2", "exact"))
     one_of("predict", predict, ("x0", "eps"))
+    _numbers("disable", disable)
     at = orders(levels, order, lower_order_final=lower_order_final)
     kept: list[tuple[float, Any]] = []
     start = x

@@ -37,6 +37,13 @@ def test_all_choices():
     assert found == expected
 
 
+def test_names_of_others():
+    assert plan_of("--sampler", "euler_a") == plan_of("--sampler", "ancestral")
+    assert plan_of("--sampler", "uni-pc:order=2").sampler.startswith("unipc(order=2")
+    for name, own in names.PROCESS_ALIASES.items():
+        assert plan_of("--process", name) == plan_of("--process", own)
+
+
 def test_sampler_options():
     found = plan_of("--option", "churn=20", "--option", "s_noise=1.003", "--steps", "4")
     assert found == pydiffcore.trace(samplers.heun, levels.karras(4), churn=20.0, s_noise=1.003)
@@ -134,6 +141,12 @@ def test_all_rows(run):
     ("arguments", "words"),
     [
         (["--sampler", "foo"], "sampler is 'foo', expected one of ab-velocity"),
+        (["--sample", "res_2m"], "'res_2m' (it is res_multistep(order=2) here), expected"),
+        (["--sample", "DDIMScheduler"], "pydiffcore.adapters.diffusers.DDIMScheduler"),
+        (["--sample", "uni_pc:foo=1"], "sampler unipc has no argument 'foo'"),
+        (["--levels", "beta57"], "it is beta_timesteps(n, process, alpha=0.5, beta=0.7)"),
+        (["--process", "zsnr"], "rescale_zero_terminal_snr(betas)"),
+        (["--prediction", "v_prediction"], "it is v here"),
         (["--levels", "foo"], "levels is 'foo'"),
         (["--process", "foo"], "process is 'foo'"),
         (["--prediction", "foo"], "prediction is 'foo'"),

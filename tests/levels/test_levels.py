@@ -8,6 +8,7 @@ from itertools import pairwise
 import mpmath as mp
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -296,3 +297,33 @@ def test_levels_as_an_array_are_sigma():
     single = np.array(given, np.float32)
     single[0] = 1.0
     assert given.sigma[0] == 80.0
+
+
+@pytest.mark.parametrize("rule", [levels.karras, levels.exponential, levels.kl_optimal])
+def test_ends_that_are_no_numbers(rule):
+    with pytest.raises(TypeError, match="sigma_min is 'a', expected a number"):
+        rule(5, "a", 80.0)
+    with pytest.raises(TypeError, match="sigma_max is None, expected a number"):
+        rule(5, 0.1, None)
+    assert rule(5, np.float32(0.5), np.int64(80)) == rule(5, 0.5, 80.0)
+
+
+def test_a_power_that_is_no_number():
+    with pytest.raises(TypeError, match="rho is '7', expected a number"):
+        levels.karras(5, rho="7")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int64])
+def test_levels_of_a_tensor(dtype):
+    given = torch.tensor([80, 10, 1, 0], dtype=dtype)
+    assert levels.explicit(given) == levels.explicit([80.0, 10.0, 1.0, 0.0])
+    assert levels.explicit(list(given)) == levels.explicit([80.0, 10.0, 1.0, 0.0])
+    times = torch.tensor([0.75, 0.5], dtype=torch.bfloat16)
+    assert levels.explicit_t(times, process.flow()).sigma.tolist() == [3.0, 1.0, 0.0]
+
+
+def test_levels_that_are_no_numbers():
+    with pytest.raises(TypeError, match="sigmas is str 'karras', expected a list"):
+        levels.explicit("karras")
+    with pytest.raises(TypeError, match=r"sigmas is list .*, expected a list of"):
+        levels.explicit([1.0, "a"])

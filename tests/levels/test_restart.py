@@ -43,7 +43,7 @@ def test_spacing():
 @pytest.mark.parametrize(
     ("segment", "message"),
     [
-        ((1, 1.0, 4.0), r"a segment is \(K, t_min, t_max, n\)"),
+        ((1, 1.0, 4.0), r"segments has \(1, 1\.0, 4\.0\), expected a list of \(K, t_min"),
         ((-1, 1.0, 4.0, 2), "K and n must be whole"),
         ((1, 1.0, 4.0, 0), "K and n must be whole"),
         ((1.5, 1.0, 4.0, 2), "K and n must be whole"),
@@ -56,6 +56,14 @@ def test_spacing():
 def test_wrong_segments(segment, message):
     with pytest.raises(ValueError, match=message):
         levels.restart(BASE, [segment])
+
+
+def test_segments_that_are_no_list_of_segments():
+    with pytest.raises(ValueError, match="segments has 1, expected a list of"):
+        levels.restart(BASE, (1, 0.1, 1.0, 3))
+    for wrong in ({(1, 1.0, 4.0, 2): 1}, 3):
+        with pytest.raises(TypeError, match=r"segments is .*, expected a list of"):
+            levels.restart(BASE, wrong)
 
 
 def test_levels_that_rise_already():

@@ -182,3 +182,28 @@ def test_on_a_network():
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make(starts(MIXTURE, 4, 0))
+
+
+def test_a_denoiser_of_the_upper_layer_is_sent_there():
+    model = pydiffcore.Denoiser(MIXTURE)
+    with pytest.raises(TypeError, match=r"denoiser is Denoiser.*pydiffcore\.optimal_levels takes"):
+        levels.optimal(model, 5, samplers.euler)
+    with pytest.raises(TypeError, match=r"denoiser is Denoiser.*pydiffcore\.truncation_error"):
+        levels.truncation(model, levels.karras(5), samplers.euler, starts(MIXTURE, 9, 0))
+
+
+def test_starts_without_their_noise_are_refused():
+    unit = starts(MIXTURE, 32, 0, 1.0)
+    with pytest.raises(TypeError, match=r"x is NoneType, expected starts \[B, \*\] of deviation"):
+        levels.optimal(MIXTURE, 5, samplers.euler)
+    for x in (unit, torch.from_numpy(unit), 0 * unit[:1]):
+        with pytest.raises(ValueError, match=r"x has root mean square .*sigma_max = 80: "):
+            levels.optimal(MIXTURE, 5, samplers.euler, x)
+    with pytest.raises(ValueError, match="the first level = 80"):
+        levels.truncation(MIXTURE, levels.karras(5), samplers.euler, unit)
+
+
+def test_starts_that_may_be_noise_are_taken():
+    """A single number below sigma_max / 2 is no evidence, nor are starts of large data."""
+    for x in (np.array([[20.0, -30.0]]), 1000 + starts(MIXTURE, 8, 1)):
+        assert len(levels.optimal(MIXTURE, 3, samplers.euler, x, points=6, rounds=0)) == 3

@@ -176,13 +176,20 @@ def test_the_coarse_law_sees_a_wrong_corrector():
         (samplers.predictor_corrector, {"delta": 1.0}, "delta is 1.0"),
         (samplers.predictor_corrector, {"corrections": -1}, "corrections is -1"),
         (samplers.langevin, {"convention": "v3"}, "convention is 'v3'"),
+        (
+            samplers.predictor_corrector,
+            {"corrections": 1.5},
+            "corrections is 1.5, expected a whole",
+        ),
+        (samplers.predictor_corrector, {"delta": 0.0}, r"delta is 0.0, .* \(0, 1\); corrections=0"),
         (samplers.langevin, {"step": 0.0}, "step is 0.0"),
+        (samplers.langevin, {"repeats": 1.5}, "repeats is 1.5, expected a whole number"),
     ],
 )
 def test_what_is_refused(sampler, options, message):
     with pytest.raises(ValueError, match=message):
         pydiffcore.trace(sampler, levels.karras(3), **options)
-    with pytest.raises(ValueError, match="expected ≥ 2"):
+    with pytest.raises(ValueError, match="levels has 1 above 0, expected at least 2"):
         samplers.ncsnv2_step(levels.explicit([1.0, 0.0]), 5)
 
 

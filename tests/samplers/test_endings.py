@@ -91,10 +91,22 @@ def test_ending_with_a_given_method_and_options():
     assert plan.nfe == 2 * 3 + 2
     assert plan.sampler == "ending(heun, ancestral, 2)(churn=10.0)"
     assert plan.is_stochastic
-    short = pydiffcore.trace(samplers.ending(samplers.heun, steps=9), levels.karras(5))
-    assert short.nfe == 5
-    with pytest.raises(ValueError, match="steps is 0"):
-        samplers.ending(samplers.heun, steps=0)
+    for steps in (5, 9):
+        with pytest.raises(
+            ValueError, match=f"steps is {steps}, but karras.* has 5: expected at le"
+        ):
+            pydiffcore.trace(samplers.ending(samplers.heun, steps=steps), levels.karras(5))
+    for wrong in (0, 1.5):
+        with pytest.raises(ValueError, match=f"steps is {wrong}, expected a whole number"):
+            samplers.ending(samplers.heun, steps=wrong)
+
+
+def test_what_is_no_sampler_is_refused_at_once():
+    for make in (samplers.ending, samplers.afs, samplers.denoise_to_zero):
+        with pytest.raises(TypeError, match="sampler is 'heun', expected a function"):
+            make("heun")
+    with pytest.raises(TypeError, match="last is 'euler', expected a function"):
+        samplers.ending(samplers.heun, "euler")
 
 
 def test_ending_of_levels_that_rise_before_they_fall():

@@ -6,6 +6,7 @@ has an error of O(h²), which would hide a third order (see test_an_even_start_.
 """
 
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from scipy import integrate
 import pydiffcore
 from pydiffcore import exact, levels, process, samplers
 from pydiffcore.samplers.deis import time_weights
+from pydiffcore.samplers.er_sde import chosen, step_weights
 
 SIZES = [160, 320, 640]
 GAUSSIAN = exact.gaussian(np.full(4, 0.4), np.array([0.2, 0.5, 0.7, 1.0]))
@@ -298,7 +300,46 @@ REFUSED = [
     (s.gradient_estimation, {"mu": 1.0}, "mu is 1.0, expected below 1"),
     (s.gradient_estimation, {"gamma": -2.0}, "gamma is -2.0, expected at least 0"),
     (s.sa_solver, {"tau": (1.0,)}, "tau is .1.0,., expected .low, high"),
+    (s.sa_solver, {"tau": ["1", 2.0]}, "tau is .'1', 2.0., expected .low, high"),
+    (s.lms, {"order": 2.5}, "order is 2.5, expected a whole number, at least 1"),
+    (s.unipc, {"disable": 0}, "disable is 0, expected numbers of steps, such as"),
+    (s.unipc, {"disable": "01"}, "disable is '01'"),
+    (s.er_sde, {"order": np.int64(4)}, "order is .*4.*, expected a whole number from 1 to 3: the"),
+    (s.dpmpp_2m_sde, {"eta": "1"}, "eta is '1', expected at least 0"),
+    (s.dpm_fast, {"nfe": 1.5}, "nfe is 1.5, expected a whole number"),
 ]
+
+
+def test_options_in_other_types():
+    given = levels.karras(5, 0.5, 20.0)
+    listed = pydiffcore.trace(s.sa_solver, given, tau=[0.1, 5.0])
+    assert np.array_equal(listed.S, pydiffcore.trace(s.sa_solver, given, tau=(0.1, 5.0)).S)
+    for sampler, option in (
+        (s.er_sde, "order"), (s.unipc, "order"), (s.lms, "order"), (s.sa_solver, "predictor"),
+        (s.predictor_corrector, "corrections"), (s.langevin, "repeats"), (s.dpm_fast, "nfe"),
+    ):  # fmt: skip
+        whole = pydiffcore.trace(sampler, given, **{option: 2})
+        again = pydiffcore.trace(sampler, given, **{option: np.int64(2)})
+        assert np.array_equal(whole.A, again.A), sampler
+    for wrong in ("1", None, 1j):
+        with pytest.raises(TypeError, match=r"tau is .*, expected a number, .low, high"):
+            pydiffcore.trace(s.sa_solver, given, tau=wrong)
+    with pytest.raises(TypeError, match="scale is 3, expected a name or a function"):
+        pydiffcore.trace(s.er_sde, given, scale=3)
+
+
+@pytest.mark.parametrize("scale", ["er-sde-1", "er-sde-3", "er-sde-5", "ode", "sde"])
+def test_scales_at_levels_without_bound(scale):
+    """Where φ(σ)/σ itself is beyond all numbers, its ratio is not: all noise is new there."""
+    given = levels.explicit([1e12, 1e11, 5.0, 1.0, 0.0])
+    plan = pydiffcore.trace(s.er_sde, given, scale=scale)
+    assert np.isfinite(plan.S).all()
+    assert pydiffcore.trace(s.er_sde, levels.flow_shift(6, 3.0)).nfe == 6
+    q, *_ = step_weights(chosen("er-sde-5"), 1e12, 1e11)
+    assert q == 0
+    at, to = (math.exp(sigma**0.3) + 10 for sigma in (80.0, 20.0))
+    q, *_ = step_weights(chosen("er-sde-5"), 80.0, 20.0)
+    assert q == pytest.approx(to / at, rel=1e-14)
 
 
 @pytest.mark.parametrize(("sampler", "options", "message"), REFUSED, ids=name)

@@ -277,7 +277,7 @@ def test_hard_levels_make_finite_plans(sampler, options, sigma):
 REFUSED = [
     (s.exponential_rk, {"tableau": "rk4"}, TypeError, "expected a samplers.ExponentialTableau"),
     (s.exponential_rk, {"predict": "v"}, ValueError, "predict is 'v', expected one of 'x0', 'eps'"),
-    (s.res_2s, {"c2": 0.0}, ValueError, "r is 0.0"),
+    (s.res_2s, {"c2": 0.0}, ValueError, "c2 is 0.0"),
     (s.res_3s, {"c2": 2 / 3}, ValueError, "c2 is 0.6666"),
     (s.dpmpp_2s, {"solver": "rk"}, ValueError, "solver is 'rk'"),
     (s.dpmpp_3s, {"r1": 0.7}, ValueError, "r2 is 0.66"),
@@ -286,9 +286,10 @@ REFUSED = [
     (s.dpmpp_2s_ancestral, {"s_noise": -1.0}, ValueError, "s_noise is -1.0"),
     (s.seeds_2, {"eta": -1.0}, ValueError, "eta is -1.0"),
     (s.dpm_solver_single, {"order": 4}, ValueError, "order is 4"),
+    (s.res_2s, {"c2": 2.0}, ValueError, "c2 is 2.0, expected a number in"),
     (s.dpm_solver_single, {"solver": "rk"}, ValueError, "solver is 'rk'"),
     (s.dpm_fast, {"nfe": 1}, ValueError, "nfe is 1, which karras"),
-    (s.dpm_fast, {"nfe": 0}, ValueError, "nfe is 0, which karras"),
+    (s.dpm_fast, {"nfe": 0}, ValueError, "nfe is 0, expected a whole number"),
 ]
 
 

@@ -11,6 +11,7 @@ from pydiffcore.adapters.k_diffusion.deterministic import sample_dpmpp_2m as sam
 from pydiffcore.adapters.k_diffusion.deterministic import sample_euler as sample_euler
 from pydiffcore.adapters.k_diffusion.deterministic import sample_heun as sample_heun
 from pydiffcore.adapters.k_diffusion.deterministic import sample_lms as sample_lms
+from pydiffcore.adapters.k_diffusion.edm import edm_network as edm_network
 from pydiffcore.adapters.k_diffusion.noise import default_noise_sampler as default_noise_sampler
 from pydiffcore.adapters.k_diffusion.sigmas import get_sigmas_exponential as get_sigmas_exponential
 from pydiffcore.adapters.k_diffusion.sigmas import get_sigmas_karras as get_sigmas_karras

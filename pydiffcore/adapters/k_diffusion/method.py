@@ -6,16 +6,19 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from pydiffcore import samplers
 from pydiffcore.levels import Levels, explicit
 from pydiffcore.plan import Plan, trace
 from pydiffcore.prediction import Prediction
+from pydiffcore.process import Process
 
 __all__ = ["Method", "dpm_2_ancestral", "dpmpp_2s_ancestral", "euler_ancestral", "plan_of"]
 
@@ -26,13 +29,14 @@ class Method:
 
     Attributes:
         sampler: a function (x, denoise, levels, noise, **options) as in pydiffcore.samplers.
-        calls: network calls of a step that does not go to 0: 1 or 2; 0 for dpm_fast's.
+        calls: network calls of a step that does not go to 0: 1 or 2; 0 for dpm_fast's; None to
+            count those of each step.
         options: pairs (name, value).
 
     """
 
     sampler: Callable[..., Any]
-    calls: int = 1
+    calls: int | None = 1
     options: tuple[tuple[str, Any], ...] = ()
 
 
@@ -85,9 +89,16 @@ def first_stream(sigma: float) -> int:
 
 @lru_cache(maxsize=256)
 def plan_of(
-    method: Method, sigmas: tuple[float, ...], prediction: Prediction
+    method: Method,
+    sigmas: tuple[float, ...],
+    prediction: Prediction,
+    scaling: Process | None = None,
 ) -> tuple[Plan, tuple[int, ...]]:
     """Return the plan, and the call with which each step begins.
+
+    Args:
+        method, sigmas, prediction: what is run.
+        scaling: the process that the levels belong to and in whose scaling the state is, if any.
 
     Raises:
         ValueError: levels that the sampler cannot visit, or options that it refuses.
@@ -95,27 +106,57 @@ def plan_of(
     """
     rising = any(b > a for a, b in pairwise(sigmas))
     try:
-        levels = explicit(sigmas, rising=rising)
-        first = first_stream(sigmas[0])
-        plan = trace(method.sampler, levels, prediction, first_stream=first, **dict(method.options))
+        levels = explicit(sigmas, scaling, rising=rising)
+        given = {"scaling": scaling, "first_stream": first_stream(sigmas[0])}
+        plan = trace(method.sampler, levels, prediction, **given, **dict(method.options))
     except ValueError as error:
         if "eta" in str(error) or not str(error).startswith(("sigma must", "explicit")):
             raise
         raise ValueError(f"sigmas: {error}") from None
+    if method.calls is None:
+        return plan, _starts(method, levels)
     counts = _calls(method, sigmas)
     if sum(counts) != plan.nfe:
         raise AssertionError(f"{plan.sampler} makes {plan.nfe} calls, counted {sum(counts)}")
     return plan, tuple(sum(counts[:i]) for i in range(len(counts)))
 
 
+class _Watched(Levels):
+    """Levels that tell when a sampler takes the next step."""
+
+    def watch(self, taken: Callable[[], None]) -> None:
+        object.__setattr__(self, "taken", taken)
+
+    def steps(self, upwards: bool = False) -> Iterator[tuple[float, float]]:
+        for step in super().steps(upwards):
+            getattr(self, "taken")()  # noqa: B009
+            yield step
+
+
+def _starts(method: Method, levels: Levels) -> tuple[int, ...]:
+    """Return the call with which each step begins, counted in a run on a single 0."""
+    calls, starts = [], []
+
+    def denoise(x: Any, sigma: float) -> Any:
+        calls.append(sigma)
+        return x
+
+    watched = _Watched(levels.sigma, levels.process, levels.name, levels.rising)
+    watched.watch(lambda: starts.append(len(calls)))
+    x = np.zeros(1)
+    method.sampler(x, denoise, watched, lambda *_: x, **dict(method.options))
+    return tuple(starts)
+
+
 def _calls(method: Method, sigmas: tuple[float, ...]) -> list[int]:
     """Return the number of network calls of each step."""
     options = dict(method.options)
-    if method.calls == 0:
+    each = method.calls or 0
+    if each == 0:
         whole, rest = divmod(options["nfe"], 3)
         return [3] * whole + [rest] if rest else [3] * (whole - 1) + [2, 1]
     once = method.sampler in (dpm_2_ancestral, dpmpp_2s_ancestral)
     return [
-        1 if b == 0 or (once and to_end(a, b, options["eta"])) else method.calls
+        1 if b == 0 or (once and to_end(a, b, options["eta"])) else each
         for a, b in pairwise(sigmas)
     ]

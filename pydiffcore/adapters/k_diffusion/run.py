@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pydiffcore.adapters.k_diffusion.flow import FLOW, flow_network, level, time
 from pydiffcore.adapters.k_diffusion.method import Method, plan_of
 from pydiffcore.adapters.k_diffusion.noise import Churn, default_noise_sampler, seeds_of, told
 from pydiffcore.adapters.k_diffusion.wrapper import Network, network_of
@@ -36,6 +37,7 @@ def run(
     seed: Any = None,
     in_kernel: bool = False,
     info: Callable[[Event], Event] = dict,
+    flow: bool = False,
 ) -> Tensor:
     """Run a method from x at sigmas[0] to sigmas[-1] and return the state there.
 
@@ -47,6 +49,7 @@ def run(
         seed: of the kernels' own noise, which takes the place of noise_sampler.
         in_kernel: use that noise, with a seed of torch's generator where none is given.
         info: makes the callback's argument of x, i, sigma, sigma_hat and denoised.
+        flow: sigmas are times of x_t = (1 − t) x0 + t z, the state x_t, and the model's levels t.
 
     """
     sigmas = _checked(x, sigmas)
@@ -55,8 +58,9 @@ def run(
     if len(sigmas) < 2 or not x.numel():
         return x
     levels = tuple(sigmas.detach().double().tolist())
-    network = network_of(model)
-    plan, starts = plan_of(method, levels, network.prediction)
+    levels = tuple(level(t) for t in levels) if flow else levels
+    network = flow_network(model) if flow else network_of(model)
+    plan, starts = plan_of(method, levels, network.prediction, FLOW if flow else None)
     noise: Any = None
     if noise_sampler is not None:
         noise = told(noise_sampler, plan, x, sigmas)
@@ -76,7 +80,7 @@ def run(
         for call in range(starts[step], (*starts, plan.nfe)[step + 1]):
             F = _output(network.call(state, labels[call], **(extra_args or {})), x)
             if callback is not None and call == starts[step]:
-                callback(info(_event(runner, call, F, step, sigmas)))
+                callback(info(_event(runner, call, F, step, sigmas, time if flow else float)))
             state = runner.advance(F)
     runner.check()
     if isinstance(noise, Churn):
@@ -99,8 +103,12 @@ def _checked(x: Any, sigmas: Any) -> Tensor:
 
 def _labels(network: Network, plan: Plan, x: Tensor) -> tuple[Tensor, ...]:
     """Return what the network is told at each call, [B]."""
-    levels = torch.tensor(plan.sigma.tolist(), dtype=x.dtype, device=x.device)
-    return network.labels(levels)[:, None].expand(-1, len(x)).contiguous().unbind()
+    if network.labels is None:  # a label of a prediction does not survive 16 bits
+        dtype = torch.float64 if x.dtype is torch.float64 else torch.float32
+        labels = torch.tensor(plan.c_noise.tolist(), dtype=dtype, device=x.device)
+    else:
+        labels = network.labels(torch.tensor(plan.sigma.tolist(), dtype=x.dtype, device=x.device))
+    return labels[:, None].expand(-1, len(x)).contiguous().unbind()
 
 
 def _output(F: Any, x: Tensor) -> Tensor:
@@ -114,12 +122,14 @@ def _output(F: Any, x: Tensor) -> Tensor:
     return (F if F.dtype is x.dtype else F.to(x.dtype)).detach()
 
 
-def _event(runner: Runner, call: int, F: Tensor, step: int, sigmas: Tensor) -> Event:
+def _event(
+    runner: Runner, call: int, F: Tensor, step: int, sigmas: Tensor, told: Callable[[float], float]
+) -> Event:
     """Return the callback's argument; its tensors are the caller's to keep."""
     plan, query = runner.plan, runner.query
     c_skip, c_out = float(plan.c_skip[call]), float(plan.c_out[call])
     D = c_out * F.to(query.dtype)
-    sigma, sigma_hat = sigmas[step], float(plan.sigma[call])
+    sigma, sigma_hat = sigmas[step], told(float(plan.sigma[call]))
     return {
         "x": query.to(runner.io_dtype, copy=True),
         "i": step,
