@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import inspect
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydiffcore.networks import NETWORKS
 from pydiffcore.train.average import Average, Fixed, HalfLife, InversePower, Power
 from pydiffcore.train.cells import PARTS, replaced
+from pydiffcore.train.faults import said
+from pydiffcore.train.laws import discrete_uniform
 from pydiffcore.train.native import CHOICES
 from pydiffcore.train.presets import LOSSES, PRESETS, Cell
 from pydiffcore.train.rates import Rate
@@ -41,6 +43,7 @@ __all__ = ["Config", "configured"]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AVERAGE = re.compile(r"[A-Za-z0-9_.-]+")  # part of the names of files, and of tensors before a /
 AVERAGES = {"fixed": Fixed, "half_life": HalfLife, "inverse_power": InversePower, "power": Power}
 
 
@@ -108,7 +111,8 @@ class Config(Section):
     Attributes:
         preset: the cell of the design space, of ``PRESETS``.
         process, prediction, weight, law: replace the cell's, as {"name": "p2", "gamma": 1.0}; who
-            gives a process gives its prediction and law too.
+            gives a process gives its prediction too, and its law unless the table's entries are
+            all that can be drawn (``importance``, or a loss with a bound).
         loss, sampler: replace the cell's, of LOSSES and of ``native_plan``.
         importance: draw a table's levels by their losses' second moments (iDDPM).
         averages: of the weights, as {"ema": {"kind": "half_life", "images": 5e5}}; the first is
@@ -135,10 +139,11 @@ class Config(Section):
     @model_validator(mode="after")
     def _whole(self) -> Config:
         """Make everything once, so that nonsense is found here and not at the first step."""
-        if self.process is not None and (self.prediction is None or self.law is None):
+        asked = ["prediction"] if self._entries_alone else ["prediction", "law"]
+        if self.process is not None and any(getattr(self, part) is None for part in asked):
             raise ValueError(
-                "process is given: expected prediction and law as well, since those of preset "
-                f"{self.preset!r} belong to its own process"
+                f"process is given: expected {' and '.join(asked)} as well, since the preset "
+                f"{self.preset!r} has its own for its own process"
             )
         cell, _ = self.cell, self.kinds
         CHOICES[cell.sampler](cell, self.run.steps_of(cell))  # refuses what it cannot draw from
@@ -187,7 +192,11 @@ class Config(Section):
     @property
     def cell(self) -> Cell:
         """The cell of the preset with what replaces its parts."""
-        return replaced(PRESETS[self.preset], self.parts, loss=self.loss, sampler=self.sampler)
+        names = {"loss": self.loss, "sampler": self.sampler}
+        cell = replaced(PRESETS[self.preset], self.parts, **names)
+        if self.process is None or self.law is not None or cell.process.size is None:
+            return cell
+        return dataclasses.replace(cell, law=discrete_uniform(cell.process))
 
     @property
     def parts(self) -> dict[str, dict[str, Any] | None]:
@@ -195,10 +204,18 @@ class Config(Section):
         return {part: getattr(self, part) for part in PARTS}
 
     @property
+    def _entries_alone(self) -> bool:
+        """Whether nothing but the entries of a table can be trained at: then no law is asked."""
+        return self.importance or (self.loss or PRESETS[self.preset].loss) in ("hybrid", "vlb")
+
+    @property
     def kinds(self) -> dict[str, Average]:
         """The kinds of averages by their names."""
         made: dict[str, Average] = {}
         for name, given in self.averages.items():
+            if not AVERAGE.fullmatch(name):
+                raise ValueError(f"averages has the name {name!r}, expected letters, digits and "
+                                 "any of _.-")  # fmt: skip
             rest = dict(given)
             kind = rest.pop("kind", None)
             if kind not in AVERAGES:
@@ -243,7 +260,8 @@ def configured(
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise ValueError("; ".join(map(_said, error.errors()))) from None
+        faults = (said(each, Config) for each in error.errors())
+        raise ValueError("; ".join(faults)) from None
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -262,31 +280,3 @@ def _override(content: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ValueError(f"override is {override!r}, but {table} is no table")
     inner[field] = value
-
-
-def _said(error: Any) -> str:
-    """Return a fault as: the field, what came, what is permitted."""
-    field = ".".join(map(str, error["loc"]))
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return _unknown([str(part) for part in error["loc"]])
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{field} is {error['input']!r}: {message}" if field else message
-
-
-def _unknown(path: list[str]) -> str:
-    """Return what is said of a name that no table has: those that it has, and the nearest."""
-    table: Any = Config
-    for part in path[:-1]:
-        table = _fields(table)[part]
-    names, parent = list(_fields(table)), "".join(f"{part}." for part in path[:-1])
-    near = difflib.get_close_matches(path[-1], names, n=1)
-    hint = f"did you mean {parent}{near[0]}? " if near else ""
-    there = f"{parent[:-1]} has" if parent else "a training has"
-    return f"{parent}{path[-1]} is no field of a training: {hint}{there} {', '.join(names)}"
-
-
-def _fields(table: Any) -> dict[str, Any]:
-    """Return the fields of a section, or of a dataclass such as a rate, with their kinds."""
-    if issubclass(table, BaseModel):
-        return {name: field.annotation for name, field in table.model_fields.items()}
-    return {field.name: field.type for field in dataclasses.fields(table)}

@@ -53,6 +53,8 @@ def test_a_file_fields_and_overrides(tmp_path):
         ("law={name='lognormal', std=0}", "law: std"),
         ("importance=true", "importance is true, but .* has no table"),
         ("averages={}", "averages is {}"),
+        ("averages={'a/b'={kind='power'}}", "averages has the name 'a/b', expected letters"),
+        ("process={name='vp'}", "process is given: expected prediction and law as well"),
         ("averages={a={kind='mean'}}", "averages.a.kind is 'mean', expected one of fixed"),
         ("averages={a={kind='power', width=3}}", "averages.a: width is 3"),
         ("data.augment=0.1", "data.augment is 0.1|^$"),
@@ -70,6 +72,20 @@ def test_laws_that_do_not_fit_the_loss_are_refused():
         configured(preset="iddpm", overrides=["law={name='lognormal'}"])
     with pytest.raises(ValueError, match="law is given, but importance"):
         configured(preset="ddpm", overrides=["importance=true", "law={name='discrete_uniform'}"])
+
+
+@pytest.mark.parametrize("changes", [["importance=true"], ["importance=true", "loss=vlb"], []])
+def test_a_process_of_ones_own_needs_no_law_where_its_entries_are_drawn(changes):
+    """Importance draws the levels itself, and the bound has those of the table alone."""
+    process = "process={name='discrete', betas={name='cosine_betas', n=40}}"
+    config = configured(
+        preset="iddpm", overrides=[process, "prediction={name='eps'}", *changes, "run.images=12"]
+    )
+    assert config.cell.process.size == len(config.cell.law.levels) == 40
+    again = Config.model_validate_json(config.model_dump_json())
+    assert again.cell == config.cell
+    with pytest.raises(ValueError, match="importance is true, but vp.* has no table"):
+        configured(overrides=["importance=true", "process={name='vp'}", "prediction={name='eps'}"])
 
 
 def test_a_preset_that_learns_a_variance_needs_a_network_that_can():
