@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import inspect
 import re
 import sys
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pydiffcore.networks import NETWORKS
+from pydiffcore.train.arguments import checked, taken
 from pydiffcore.train.average import Average, Fixed, HalfLife, InversePower, Power
 from pydiffcore.train.cells import PARTS, replaced
 from pydiffcore.train.faults import said
@@ -160,11 +160,8 @@ class Config(Section):
                 "discrete_uniform draws, for the bound of this preset"
             )
         name, parts = self.network_name, self.optimiser
-        taken = list(inspect.signature(NETWORKS[name]).parameters)
-        unknown = sorted(set(self.network.options) - set(taken))
-        if unknown and "arguments" not in taken:
-            raise ValueError(f"network.options has {unknown}, which {name} does not: {taken}")
-        if cell.learned_variance and "learned_variance" not in taken:
+        checked("network.options", name, NETWORKS[name], self.network.options)
+        if cell.learned_variance and "learned_variance" not in taken(NETWORKS[name]):
             raise ValueError(f"network.name is {name!r}, which cannot learn a variance for "
                              f"preset {self.preset!r}; expected adm, dit or mlp")  # fmt: skip
         if parts.batch % parts.accumulate:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a configuration that pydantic refuses: the field, what came, what is permitted."""
+"""What is said where pydantic refuses a configuration: the field, what came, what is permitted."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-__all__ = ["nearest", "said"]
+from pydiffcore.train.arguments import nearest
+
+__all__ = ["said"]
 
 TABLES = ("dataclass_type", "dict_type", "model_type", "model_attributes_type")
 
@@ -30,12 +30,6 @@ def said(error: Any, model: type[BaseModel]) -> str:
     if error["type"] in TABLES:
         message = f"expected a table{_of(path, model)}"
     return f"{field} is {error['input']!r}: {message}" if field else message
-
-
-def nearest(name: str, names: Sequence[str], parent: str = "") -> str:
-    """Return a hint at the name that was probably meant, or nothing."""
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {parent}{near[0]}? " if near else ""
 
 
 def _unknown(path: list[str], model: type[BaseModel]) -> str:
