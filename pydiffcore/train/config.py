@@ -17,13 +17,14 @@ import copy
 import dataclasses
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pydiffcore.networks import NETWORKS
+from pydiffcore.train import recipes
 from pydiffcore.train.arguments import checked, taken
 from pydiffcore.train.average import Average, Fixed, HalfLife, InversePower, Power
 from pydiffcore.train.cells import PARTS, replaced
@@ -110,6 +111,8 @@ class Config(Section):
 
     Attributes:
         preset: the cell of the design space, of ``PRESETS``.
+        recipe: "paper" for the optimiser, averages and length of the preset's paper, where they are
+            not given; "plain" for the defaults here, which suit a short run of any preset.
         process, prediction, weight, law: replace the cell's, as {"name": "p2", "gamma": 1.0}; who
             gives a process gives its prediction too, and its law unless the table's entries are
             all that can be drawn (``importance``, or a loss with a bound).
@@ -121,6 +124,7 @@ class Config(Section):
     """
 
     preset: Literal[tuple(PRESETS)] = "edm"  # type: ignore[valid-type]
+    recipe: Literal["plain", "paper"] = "plain"
     process: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
     weight: dict[str, Any] | None = None
@@ -132,9 +136,14 @@ class Config(Section):
     network: Network = Network()
     optimiser: Optimiser = Optimiser()
     averages: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = {
-        "ema": {"kind": "half_life", "images": 500_000.0}
+        name: dict(each) for name, each in recipes.AVERAGES.items()
     }
     run: Run = Run()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, content: Any) -> Any:
+        return recipes.filled(content) if isinstance(content, Mapping) else content
 
     @model_validator(mode="after")
     def _whole(self) -> Config:
@@ -218,6 +227,7 @@ class Config(Section):
             if kind not in AVERAGES:
                 raise ValueError(f"averages.{name}.kind is {kind!r}, expected one of "
                                  f"{', '.join(AVERAGES)}")  # fmt: skip
+            checked(f"averages.{name}", f"kind {kind!r}", AVERAGES[kind], rest)
             try:
                 made[name] = AVERAGES[kind](**rest)
             except (TypeError, ValueError) as error:

@@ -159,6 +159,7 @@ def _numbers(config: dict[str, Any]) -> dict[str, Any]:
         flat |= {f"{section}.{name}".rstrip("."): value for name, value in inner}
     free = {name for name in flat if name.startswith("run.")} - {"run.seed"}
     free |= {"data.workers", "data.source"}  # the images may have moved
+    free |= {"recipe"}  # what it leaves is in the other fields
     return {name: value for name, value in flat.items() if name not in free}
 
 
