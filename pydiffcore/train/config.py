@@ -64,6 +64,7 @@ class Data(Section):
     label_dropout: Share = 0.1
     skip_corrupt: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] = 2
+    changed: bool = False  # go on where a checkpoint saw other samples
 
 
 class Network(Section):

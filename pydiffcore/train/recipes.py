@@ -64,7 +64,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "data": {"augment": 0.12},
             "run": {"images": 200 * MILLION},
         },
-        # Karras et al. 2024 (arXiv 2312.02696), table 6, for XS on latents; kept as for figures 5, 6
+        # Karras et al. 2024 (arXiv 2312.02696), table 6, for XS on latents, and section 3.1
         "edm2": {
             "optimiser": {
                 "batch": 2048, "betas": [0.9, 0.99], "eps": 1e-8,

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pydiffcore.atomic import write_atomically
-from pydiffcore.data import Loader, Numbers
+from pydiffcore.data import Loader, Numbers, fingerprint
 from pydiffcore.data.source import Source
 from pydiffcore.train.config import Config
 from pydiffcore.train.ranks import Ranks, started
@@ -112,7 +112,8 @@ def run(
         tick: called after every step; on the first rank alone.
 
     Raises:
-        ValueError: the folder holds a training with another configuration.
+        ValueError: the folder holds a training with another configuration or of other samples, or
+            one that has seen more than ``run.images``.
         FloatingPointError: gradients stopped being finite; the last good checkpoint is there.
 
     """
@@ -127,6 +128,13 @@ def run(
             f"{folder} has the newest whole checkpoint at steps {steps} for the processes 0, 1, …: "
             "all must see the same folder"
         )
+    if step > config.steps:
+        batch = config.optimiser.batch
+        raise ValueError(
+            f"run.images is {config.run.images}, which are {config.steps} steps, but {folder} is "
+            f"at step {step} already: expected more than {step * batch} images to go on, or "
+            "another folder"
+        )
     if ranks.first:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
@@ -134,7 +142,8 @@ def run(
         for fault in faults:
             echo(f"left out: {fault}")
         if step:
-            echo(f"going on after step {step}")
+            done = f"nothing to do: step {step} was the last of run.images = {config.run.images}"
+            echo(f"going on after step {step}" if step < config.steps else done)
         if begin is not None:
             begin(trainer)
     with StopSignal() as stop, closing(_loader(trainer, source)) as loader:
@@ -163,7 +172,9 @@ def trainer_of(config: Config, source: Source, ranks: Ranks) -> Trainer:
                 raise ValueError(f"data.{name} is {value}, but {source.where} holds no images in "
                                  "uint8; expected none of it")  # fmt: skip
         units = source.units
-    return Trainer(config, source.shape, source.classes, ranks, len(source), units)
+    return Trainer(
+        config, source.shape, source.classes, ranks, len(source), units, fingerprint(source)
+    )
 
 
 def _loader(trainer: Trainer, source: Source) -> Loader:

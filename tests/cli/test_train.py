@@ -41,7 +41,11 @@ def test_a_training_leaves_a_model_that_is_sampled_from(tmp_path, capsys):
     x0 = pydiffcore.sample(model.denoiser(torch.arange(3)), plan, shape=model.shape, seeds=range(3))
     assert x0.isfinite().all()
     assert main(["train", *SMALL, "--out", str(out)]) == 0
-    assert "going on after step 6" in capsys.readouterr().out
+    assert "nothing to do: step 6 was the last of run.images = 96" in capsys.readouterr().out
+    assert main(["train", *SMALL, "--set", "run.images=80", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "run.images is 80, which are 5 steps, but" in said
+    assert "is at step 6 already: expected more than 96 images" in said
 
 
 def test_a_dry_run_says_what_would_be_done(tmp_path, capsys):
