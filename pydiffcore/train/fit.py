@@ -75,6 +75,8 @@ def fitted(
     own: dict[str, Any] = {}
     if digits and tuple(shape) == DIGITS:
         own = dict(SMALL.get(name, {}))
+        if "multipliers" in given:
+            own.pop("attention", None)  # which is at a resolution of its multipliers
     elif "multipliers" not in given:
         for size, options in LARGER.get(name, {}).items():
             own = dict(options) if shape[-1] >= size else own
@@ -83,7 +85,8 @@ def fitted(
             own["multipliers"] = _halved(shape, own.get("multipliers", defaults["multipliers"]))
         if "attention" not in own:
             levels = len(given.get("multipliers", own.get("multipliers")))
-            own["attention"] = _attended(shape[-1], levels, defaults["attention"])
+            size = given.get("size", shape[-1])
+            own["attention"] = _attended(size, levels, defaults["attention"])
     if name == "dit" and "patch" not in own | dict(given):
         own["patch"] = _patch(shape, defaults["patch"])
     return {field: each for field, each in own.items()

@@ -60,6 +60,14 @@ def test_the_papers_defaults_are_kept_where_they_fit(preset):
     assert fitted_to(config, (3, size, size)) == {}
 
 
+def test_what_is_given_of_a_small_network_is_kept():
+    digits = {"digits": True}
+    small = fit.fitted("ddpmpp", (1, 8, 8), {"multipliers": [2]}, **digits)
+    assert small == {"width": 32, "blocks": 2, "attention": [8]}
+    assert "width" not in fit.fitted("ddpmpp", (1, 8, 8), {"width": 64}, **digits)
+    assert "width" not in fit.fitted("ddpmpp", (2, 8, 8), {}, **digits)  # of another source
+
+
 def test_what_a_paper_has_for_another_size():
     assert fit.fitted("ddpmpp", (3, 64, 64), {}) == {"multipliers": [1, 2, 2, 2]}
     assert fit.fitted("adm", (3, 256, 256), {}) == {
