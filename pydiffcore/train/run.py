@@ -128,13 +128,7 @@ def run(
             f"{folder} has the newest whole checkpoint at steps {steps} for the processes 0, 1, …: "
             "all must see the same folder"
         )
-    if step > config.steps:
-        batch = config.optimiser.batch
-        raise ValueError(
-            f"run.images is {config.run.images}, which are {config.steps} steps, but {folder} is "
-            f"at step {step} already: expected more than {step * batch} images to go on, or "
-            "another folder"
-        )
+    _refuse_past(config, folder, step)
     if ranks.first:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
@@ -142,8 +136,7 @@ def run(
         for fault in faults:
             echo(f"left out: {fault}")
         if step:
-            done = f"nothing to do: step {step} was the last of run.images = {config.run.images}"
-            echo(f"going on after step {step}" if step < config.steps else done)
+            echo(_standing(config, step))
         if begin is not None:
             begin(trainer)
     with StopSignal() as stop, closing(_loader(trainer, source)) as loader:
@@ -155,6 +148,23 @@ def run(
                 name = "a signal to another rank" if stop.received is None else stop.received.name
                 return Outcome(trainer, report.step >= config.steps, saved, name)
     return Outcome(trainer, True, _save(trainer, folder, echo))
+
+
+def _standing(config: Config, step: int) -> str:
+    """Return what is said of a training that is taken up."""
+    if step < config.steps:
+        return f"going on after step {step}"
+    return f"nothing to do: step {step} was the last of run.images = {config.run.images}"
+
+
+def _refuse_past(config: Config, folder: Path, step: int) -> None:
+    """Refuse a step that is past the last one."""
+    if step > config.steps:
+        raise ValueError(
+            f"run.images is {config.run.images}, which are {config.steps} steps, but {folder} is "
+            f"at step {step} already: expected more than {step * config.optimiser.batch} images "
+            "to go on, or another folder"
+        )
 
 
 def trainer_of(config: Config, source: Source, ranks: Ranks) -> Trainer:
