@@ -135,10 +135,21 @@ def _summary(trainer: Trainer, source: Source) -> str:
         f"data         {len(source)} images {source.shape}, {source.classes} classes\n"
         f"network      {config.network_name}, {count / 1e6:.2f} M parameters, preset "
         f"{config.preset}\n"
+        f"{_fitted(trainer)}"
         f"memory       {held:.0f} MiB of weights, moments, averages, "
         "and the activations of a batch\n"
         f"steps        {config.steps} of {config.optimiser.batch} images, on {trainer.ranks.device}"
     )
+
+
+def _fitted(trainer: Trainer) -> str:
+    """Return a line of the options that are neither given nor the paper's, or nothing."""
+    from pydiffcore.train.network import fitted_to
+
+    options = fitted_to(trainer.config, trainer.shape)
+    said = ", ".join(f"{name} = {value}" for name, value in options.items())
+    shape = "×".join(map(str, trainer.shape))
+    return f"fitted       {said} for {shape}, in place of its paper's\n" if options else ""
 
 
 def _draw(trainer: Trainer, path: Path) -> None:

@@ -16,6 +16,7 @@ from pydiffcore.data.codec import Codec as Codec
 from pydiffcore.data.digits import digits as digits
 from pydiffcore.data.faults import BadImages as BadImages
 from pydiffcore.data.faults import Fault as Fault
+from pydiffcore.data.fingerprint import fingerprint as fingerprint
 from pydiffcore.data.loader import Batch as Batch
 from pydiffcore.data.loader import Loader as Loader
 from pydiffcore.data.numbers import Numbers as Numbers

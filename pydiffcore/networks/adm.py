@@ -61,7 +61,8 @@ class ADM(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        checks.at_least(1, channels=channels, blocks=blocks, levels=len(multipliers))
+        checks.at_least(1, channels=channels, blocks=blocks)
+        checks.not_empty(multipliers=multipliers)
         checks.at_least(0, classes=classes, head_channels=head_channels)
         checks.at_least(4, width=width)
         self.config: dict[str, Any] = {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["at_least", "image", "labels", "number", "one_of", "vectors"]
+__all__ = ["at_least", "image", "labels", "not_empty", "number", "one_of", "vectors"]
 
 
 def at_least(bound: float, **arguments: float) -> None:
@@ -16,6 +16,13 @@ def at_least(bound: float, **arguments: float) -> None:
     for name, value in arguments.items():
         if value < bound:
             raise ValueError(f"{name} is {value}, expected at least {bound}")
+
+
+def not_empty(**arguments: Sequence[object]) -> None:
+    """Refuse lists of nothing."""
+    for name, value in arguments.items():
+        if not len(value):
+            raise ValueError(f"{name} is {value!r}, expected at least one entry")
 
 
 def one_of(name: str, value: str, known: Sequence[str]) -> None:

@@ -126,7 +126,8 @@ class EDM2(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        checks.at_least(1, channels=channels, width=width, blocks=blocks, levels=len(multipliers))
+        checks.at_least(1, channels=channels, width=width, blocks=blocks)
+        checks.not_empty(multipliers=multipliers)
         checks.at_least(0, classes=classes)
         checks.at_least(1, head_channels=head_channels)
         self.config: dict[str, Any] = {

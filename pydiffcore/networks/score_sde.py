@@ -101,7 +101,8 @@ class ScoreSDE(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        checks.at_least(1, channels=channels, blocks=blocks, levels=len(multipliers))
+        checks.at_least(1, channels=channels, blocks=blocks)
+        checks.not_empty(multipliers=multipliers)
         checks.at_least(0, classes=classes, augmentation=augmentation)
         checks.at_least(4, width=width)
         checks.one_of("embedding", embedding, ("positional", "fourier"))

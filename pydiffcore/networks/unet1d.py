@@ -79,7 +79,8 @@ class UNet1d(nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        checks.at_least(1, actions=actions, kernel=kernel, levels=len(widths))
+        checks.at_least(1, actions=actions, kernel=kernel)
+        checks.not_empty(widths=widths)
         checks.at_least(0, observations=observations)
         checks.at_least(4, embedding=embedding)
         if any(width < GROUPS or width % GROUPS for width in widths):

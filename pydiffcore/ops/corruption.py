@@ -85,7 +85,8 @@ def corrupt(
         dtype: of the network input; the target is float32.
 
     Returns:
-        input [B, *], target [B, *] and c_noise float32 [B], on the device of ``images``.
+        input [B, *], target [B, *] and c_noise float32 [B], on the device of ``images``.  Where
+        the images require a gradient, as those of an encoder that learns, input and target have it.
 
     Raises:
         TypeError: images or dtype of an unsupported kind.
@@ -121,14 +122,31 @@ def _corrupted(
     c_noise = torch.tensor(sigma.c_noise, device=images.device)  # a copy, for a network to scale
     stream = checked_word("stream", stream)
     if native.unsupported(images.device.type):
-        return *_with_torch(images, sigma.columns, keys, stream, dtype), c_noise, sigma
+        pair = _with_torch(images, sigma.columns, keys, stream, dtype)
+        return *_graphed(images, sigma.columns, *pair), c_noise, sigma
     input = empty(images.shape, dtype, images.device)
     target = empty(images.shape, torch.float32, images.device)
     native.corrupt(
         images.detach().contiguous(), sigma.columns, keys, input, target,
         purpose=TRAINING, stream=stream,
     )  # fmt: skip
-    return input, target, c_noise, sigma
+    return *_graphed(images, sigma.columns, input, target), c_noise, sigma
+
+
+def _graphed(
+    images: Tensor, coefficients: NDArray[np.float32], input: Tensor, target: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Give input and target their gradients to the data, p and u, where those are wanted."""
+    if not (images.requires_grad and torch.is_grad_enabled()):
+        return input, target
+    p, _, u, _ = _columns(coefficients, images)
+    nothing = images.float() - images.detach().float()
+    return input + (p * nothing).to(input.dtype), target + u * nothing
+
+
+def _columns(coefficients: NDArray[np.float32], images: Tensor) -> tuple[Tensor, ...]:
+    columns = torch.from_numpy(coefficients).to(images.device)
+    return tuple(c.view(-1, *(1,) * (images.ndim - 1)) for c in columns.unbind(1))
 
 
 def _check_kinds(images: Tensor, dtype: torch.dtype) -> None:
@@ -166,6 +184,5 @@ def _with_torch(
     if images.dtype == torch.uint8:
         x0 = x0 * float(np.float32(1 / 127.5)) - 1
     z = normal(seeds, images.shape[1:], purpose=TRAINING, stream=stream, device=images.device)
-    columns = torch.from_numpy(coefficients).to(images.device)
-    p, q, u, v = (c.view(-1, *(1,) * (images.ndim - 1)) for c in columns.unbind(1))
+    p, q, u, v = _columns(coefficients, images)
     return (p * x0 + q * z).to(dtype), u * x0 + v * z

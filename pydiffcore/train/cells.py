@@ -19,6 +19,7 @@ from pydiffcore import prediction as predictions
 from pydiffcore import process as processes
 from pydiffcore.process import Process
 from pydiffcore.train import laws, weights
+from pydiffcore.train.arguments import checked
 from pydiffcore.train.presets import Cell
 
 __all__ = ["PARTS", "replaced"]
@@ -65,6 +66,7 @@ def _made(part: str, given: Mapping[str, Any], process: Process) -> Any:
     if name not in names:
         raise ValueError(f"{part}.name is {name!r}, expected one of {', '.join(names)}")
     make = getattr(module, str(name))
+    checked(part, str(name), make, rest)
     if "process" in inspect.signature(make).parameters:
         rest.setdefault("process", process)
     if isinstance(rest.get("base"), Mapping):  # that laws.shifted shifts
@@ -84,6 +86,7 @@ def _betas(given: Mapping[str, Any]) -> Any:
     name = rest.pop("name", None)
     if name not in names:
         raise ValueError(f"process.betas.name is {name!r}, expected one of {', '.join(names)}")
+    checked("process.betas", str(name), getattr(processes, str(name)), rest)
     try:
         return getattr(processes, str(name))(**rest)
     except (TypeError, ValueError) as error:

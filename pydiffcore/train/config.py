@@ -15,18 +15,21 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
-import inspect
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pydiffcore.networks import NETWORKS
+from pydiffcore.train import recipes
+from pydiffcore.train.arguments import checked, taken
 from pydiffcore.train.average import Average, Fixed, HalfLife, InversePower, Power
 from pydiffcore.train.cells import PARTS, replaced
+from pydiffcore.train.faults import said
+from pydiffcore.train.laws import discrete_uniform
 from pydiffcore.train.native import CHOICES
 from pydiffcore.train.presets import LOSSES, PRESETS, Cell
 from pydiffcore.train.rates import Rate
@@ -41,6 +44,7 @@ __all__ = ["Config", "configured"]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AVERAGE = re.compile(r"[A-Za-z0-9_.-]+")  # part of the names of files, and of tensors before a /
 AVERAGES = {"fixed": Fixed, "half_life": HalfLife, "inverse_power": InversePower, "power": Power}
 
 
@@ -60,6 +64,7 @@ class Data(Section):
     label_dropout: Share = 0.1
     skip_corrupt: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] = 2
+    changed: bool = False  # go on where a checkpoint saw other samples
 
 
 class Network(Section):
@@ -107,8 +112,11 @@ class Config(Section):
 
     Attributes:
         preset: the cell of the design space, of ``PRESETS``.
+        recipe: "paper" for the optimiser, averages and length of the preset's paper, where they are
+            not given; "plain" for the defaults here, which suit a short run of any preset.
         process, prediction, weight, law: replace the cell's, as {"name": "p2", "gamma": 1.0}; who
-            gives a process gives its prediction and law too.
+            gives a process gives its prediction too, and its law unless the table's entries are
+            all that can be drawn (``importance``, or a loss with a bound).
         loss, sampler: replace the cell's, of LOSSES and of ``native_plan``.
         importance: draw a table's levels by their losses' second moments (iDDPM).
         averages: of the weights, as {"ema": {"kind": "half_life", "images": 5e5}}; the first is
@@ -117,6 +125,7 @@ class Config(Section):
     """
 
     preset: Literal[tuple(PRESETS)] = "edm"  # type: ignore[valid-type]
+    recipe: Literal["plain", "paper"] = "plain"
     process: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
     weight: dict[str, Any] | None = None
@@ -128,17 +137,23 @@ class Config(Section):
     network: Network = Network()
     optimiser: Optimiser = Optimiser()
     averages: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = {
-        "ema": {"kind": "half_life", "images": 500_000.0}
+        name: dict(each) for name, each in recipes.AVERAGES.items()
     }
     run: Run = Run()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, content: Any) -> Any:
+        return recipes.filled(content) if isinstance(content, Mapping) else content
 
     @model_validator(mode="after")
     def _whole(self) -> Config:
         """Make everything once, so that nonsense is found here and not at the first step."""
-        if self.process is not None and (self.prediction is None or self.law is None):
+        asked = ["prediction"] if self._entries_alone else ["prediction", "law"]
+        if self.process is not None and any(getattr(self, part) is None for part in asked):
             raise ValueError(
-                "process is given: expected prediction and law as well, since those of preset "
-                f"{self.preset!r} belong to its own process"
+                f"process is given: expected {' and '.join(asked)} as well, since the preset "
+                f"{self.preset!r} has its own for its own process"
             )
         cell, _ = self.cell, self.kinds
         CHOICES[cell.sampler](cell, self.run.steps_of(cell))  # refuses what it cannot draw from
@@ -155,11 +170,8 @@ class Config(Section):
                 "discrete_uniform draws, for the bound of this preset"
             )
         name, parts = self.network_name, self.optimiser
-        taken = list(inspect.signature(NETWORKS[name]).parameters)
-        unknown = sorted(set(self.network.options) - set(taken))
-        if unknown and "arguments" not in taken:
-            raise ValueError(f"network.options has {unknown}, which {name} does not: {taken}")
-        if cell.learned_variance and "learned_variance" not in taken:
+        checked("network.options", name, NETWORKS[name], self.network.options)
+        if cell.learned_variance and "learned_variance" not in taken(NETWORKS[name]):
             raise ValueError(f"network.name is {name!r}, which cannot learn a variance for "
                              f"preset {self.preset!r}; expected adm, dit or mlp")  # fmt: skip
         if parts.batch % parts.accumulate:
@@ -187,7 +199,11 @@ class Config(Section):
     @property
     def cell(self) -> Cell:
         """The cell of the preset with what replaces its parts."""
-        return replaced(PRESETS[self.preset], self.parts, loss=self.loss, sampler=self.sampler)
+        names = {"loss": self.loss, "sampler": self.sampler}
+        cell = replaced(PRESETS[self.preset], self.parts, **names)
+        if self.process is None or self.law is not None or cell.process.size is None:
+            return cell
+        return dataclasses.replace(cell, law=discrete_uniform(cell.process))
 
     @property
     def parts(self) -> dict[str, dict[str, Any] | None]:
@@ -195,15 +211,24 @@ class Config(Section):
         return {part: getattr(self, part) for part in PARTS}
 
     @property
+    def _entries_alone(self) -> bool:
+        """Whether nothing but the entries of a table can be trained at: then no law is asked."""
+        return self.importance or (self.loss or PRESETS[self.preset].loss) in ("hybrid", "vlb")
+
+    @property
     def kinds(self) -> dict[str, Average]:
         """The kinds of averages by their names."""
         made: dict[str, Average] = {}
         for name, given in self.averages.items():
+            if not AVERAGE.fullmatch(name):
+                raise ValueError(f"averages has the name {name!r}, expected letters, digits and "
+                                 "any of _.-")  # fmt: skip
             rest = dict(given)
             kind = rest.pop("kind", None)
             if kind not in AVERAGES:
                 raise ValueError(f"averages.{name}.kind is {kind!r}, expected one of "
                                  f"{', '.join(AVERAGES)}")  # fmt: skip
+            checked(f"averages.{name}", f"kind {kind!r}", AVERAGES[kind], rest)
             try:
                 made[name] = AVERAGES[kind](**rest)
             except (TypeError, ValueError) as error:
@@ -243,7 +268,8 @@ def configured(
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise ValueError("; ".join(map(_said, error.errors()))) from None
+        faults = (said(each, Config) for each in error.errors())
+        raise ValueError("; ".join(faults)) from None
 
 
 def _override(content: dict[str, Any], override: str) -> None:
@@ -262,31 +288,3 @@ def _override(content: dict[str, Any], override: str) -> None:
         if not isinstance(inner, dict):
             raise ValueError(f"override is {override!r}, but {table} is no table")
     inner[field] = value
-
-
-def _said(error: Any) -> str:
-    """Return a fault as: the field, what came, what is permitted."""
-    field = ".".join(map(str, error["loc"]))
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        return _unknown([str(part) for part in error["loc"]])
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{field} is {error['input']!r}: {message}" if field else message
-
-
-def _unknown(path: list[str]) -> str:
-    """Return what is said of a name that no table has: those that it has, and the nearest."""
-    table: Any = Config
-    for part in path[:-1]:
-        table = _fields(table)[part]
-    names, parent = list(_fields(table)), "".join(f"{part}." for part in path[:-1])
-    near = difflib.get_close_matches(path[-1], names, n=1)
-    hint = f"did you mean {parent}{near[0]}? " if near else ""
-    there = f"{parent[:-1]} has" if parent else "a training has"
-    return f"{parent}{path[-1]} is no field of a training: {hint}{there} {', '.join(names)}"
-
-
-def _fields(table: Any) -> dict[str, Any]:
-    """Return the fields of a section, or of a dataclass such as a rate, with their kinds."""
-    if issubclass(table, BaseModel):
-        return {name: field.annotation for name, field in table.model_fields.items()}
-    return {field.name: field.type for field in dataclasses.fields(table)}

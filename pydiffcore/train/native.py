@@ -66,7 +66,8 @@ def _ddpm(cell: Cell, n: int | None) -> Choice:
         raise ValueError(
             f"sampler is ddpm, expected a process with a table, not {cell.process.name}"
         )
-    variance = "learned_range" if cell.learned_variance else "small"
+    # What loss "variance" learns is ln Var[F], no place between the two variances of a step.
+    variance = "learned_range" if cell.loss in ("hybrid", "vlb") else "small"
     return levels.space_timesteps(size if n is None else n, cell.process), {"variance": variance}
 
 

@@ -34,14 +34,16 @@ class Ranks:
         return self.rank == 0
 
     def part(self, batch: int) -> range:
-        """Return the places of the global batch that this rank holds.
+        """Return the places of the global batch, ``optimiser.batch``, that this rank holds.
 
         Raises:
             ValueError: the batch cannot be divided by the number of ranks.
 
         """
         if batch % self.count:
-            raise ValueError(f"batch is {batch}, expected a multiple of the {self.count} processes")
+            raise ValueError(
+                f"optimiser.batch is {batch}, expected a multiple of the {self.count} processes"
+            )
         size = batch // self.count
         return range(self.rank * size, (self.rank + 1) * size)
 

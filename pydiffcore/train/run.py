@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pydiffcore.atomic import write_atomically
-from pydiffcore.data import Loader, Numbers
+from pydiffcore.data import Loader, Numbers, fingerprint
 from pydiffcore.data.source import Source
 from pydiffcore.train.config import Config
 from pydiffcore.train.ranks import Ranks, started
@@ -112,7 +112,8 @@ def run(
         tick: called after every step; on the first rank alone.
 
     Raises:
-        ValueError: the folder holds a training with another configuration.
+        ValueError: the folder holds a training with another configuration or of other samples, or
+            one that has seen more than ``run.images``.
         FloatingPointError: gradients stopped being finite; the last good checkpoint is there.
 
     """
@@ -127,6 +128,7 @@ def run(
             f"{folder} has the newest whole checkpoint at steps {steps} for the processes 0, 1, …: "
             "all must see the same folder"
         )
+    _refuse_past(config, folder, step)
     if ranks.first:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(config.model_dump_json(indent=1) + "\n")
@@ -134,7 +136,7 @@ def run(
         for fault in faults:
             echo(f"left out: {fault}")
         if step:
-            echo(f"going on after step {step}")
+            echo(_standing(config, step))
         if begin is not None:
             begin(trainer)
     with StopSignal() as stop, closing(_loader(trainer, source)) as loader:
@@ -146,6 +148,23 @@ def run(
                 name = "a signal to another rank" if stop.received is None else stop.received.name
                 return Outcome(trainer, report.step >= config.steps, saved, name)
     return Outcome(trainer, True, _save(trainer, folder, echo))
+
+
+def _standing(config: Config, step: int) -> str:
+    """Return what is said of a training that is taken up."""
+    if step < config.steps:
+        return f"going on after step {step}"
+    return f"nothing to do: step {step} was the last of run.images = {config.run.images}"
+
+
+def _refuse_past(config: Config, folder: Path, step: int) -> None:
+    """Refuse a step that is past the last one."""
+    if step > config.steps:
+        raise ValueError(
+            f"run.images is {config.run.images}, which are {config.steps} steps, but {folder} is "
+            f"at step {step} already: expected more than {step * config.optimiser.batch} images "
+            "to go on, or another folder"
+        )
 
 
 def trainer_of(config: Config, source: Source, ranks: Ranks) -> Trainer:
@@ -163,7 +182,9 @@ def trainer_of(config: Config, source: Source, ranks: Ranks) -> Trainer:
                 raise ValueError(f"data.{name} is {value}, but {source.where} holds no images in "
                                  "uint8; expected none of it")  # fmt: skip
         units = source.units
-    return Trainer(config, source.shape, source.classes, ranks, len(source), units)
+    return Trainer(
+        config, source.shape, source.classes, ranks, len(source), units, fingerprint(source)
+    )
 
 
 def _loader(trainer: Trainer, source: Source) -> Loader:

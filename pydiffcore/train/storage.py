@@ -113,6 +113,7 @@ def described(trainer: Trainer) -> dict[str, Any]:
         "classes": trainer.classes,
         "images": trainer.images,
         "units": None if trainer.units is None else json.loads(json.dumps(asdict(trainer.units))),
+        "fingerprint": trainer.fingerprint,
         "step": trainer.step,
         "skipped": trainer.skipped,
         "in_a_row": trainer.in_a_row,
@@ -133,6 +134,12 @@ def _same(meta: dict[str, Any], trainer: Trainer, path: Path) -> None:
     changed = [each for name in known for each in _changed(name, meta[name], now[name])]
     if changed:
         raise ValueError(f"{path} was made by another training: {'; '.join(changed)}")
+    seen = (meta.get("fingerprint"), now["fingerprint"])
+    if None not in seen and seen[0] != seen[1] and not trainer.config.data.changed:
+        raise ValueError(
+            f"{path} was made of other samples: data.source has as many of the same shape, but not "
+            "those; expected the same, or data.changed = true"
+        )
     then, here = _numbers(meta["config"]), _numbers(now["config"])
     fields = sorted(then.keys() | here.keys())
     changed = [
@@ -159,6 +166,9 @@ def _numbers(config: dict[str, Any]) -> dict[str, Any]:
         flat |= {f"{section}.{name}".rstrip("."): value for name, value in inner}
     free = {name for name in flat if name.startswith("run.")} - {"run.seed"}
     free |= {"data.workers", "data.source"}  # the images may have moved
+    free |= {"data.changed", "recipe"}  # what a recipe leaves is in the other fields
+    if config["optimiser"]["rate"]["kind"] == "cosine":
+        free -= {"run.images"}  # a cosine's end
     return {name: value for name, value in flat.items() if name not in free}
 
 

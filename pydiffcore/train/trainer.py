@@ -79,6 +79,7 @@ class Trainer:
         ranks: this process among all.
         images: how many there are; a checkpoint of another number is refused.
         units: of data in floating point, None of images; a checkpoint of others is refused.
+        fingerprint: of the samples; a checkpoint of another is refused.
 
     Raises:
         ValueError: the network does not fit the samples, or the configuration the ranks.
@@ -93,9 +94,10 @@ class Trainer:
         ranks: Ranks | None = None,
         images: int | None = None,
         units: Units | None = None,
+        fingerprint: str | None = None,
     ) -> None:
         self.config, self.ranks, self.cell = config, ranks or Ranks(), config.cell
-        self.images, self.units = images, units
+        self.images, self.units, self.fingerprint = images, units, fingerprint
         observed = None if units is None else units.observed
         part = len(self.ranks.part(config.optimiser.batch))
         if part % config.optimiser.accumulate:

@@ -5,6 +5,7 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -40,7 +41,11 @@ def test_a_training_leaves_a_model_that_is_sampled_from(tmp_path, capsys):
     x0 = pydiffcore.sample(model.denoiser(torch.arange(3)), plan, shape=model.shape, seeds=range(3))
     assert x0.isfinite().all()
     assert main(["train", *SMALL, "--out", str(out)]) == 0
-    assert "going on after step 6" in capsys.readouterr().out
+    assert "nothing to do: step 6 was the last of run.images = 96" in capsys.readouterr().out
+    assert main(["train", *SMALL, "--set", "run.images=80", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert "run.images is 80, which are 5 steps, but" in said
+    assert "is at step 6 already: expected more than 96 images" in said
 
 
 def test_a_dry_run_says_what_would_be_done(tmp_path, capsys):
@@ -139,3 +144,30 @@ def test_the_log_has_the_loss_of_each_band_of_levels(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert all(line["loss_by_level"] for line in lines)
+
+
+def test_without_a_file_the_digits_are_learned_by_a_small_network(tmp_path, capsys):
+    few = ["--set", "run.images=256", "--set", "data.workers=0", "--set", "run.sample_steps=2"]
+    assert main(["train", "--out", str(tmp_path), *few]) == 0
+    said = capsys.readouterr().out
+    assert "ddpmpp, 1.03 M parameters, preset edm" in said
+    assert "fitted       width = 32, multipliers = [1, 2]" in said
+    assert load_model(tmp_path).shape == (1, 8, 8)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_dry_run_of_every_preset_on_small_pictures(preset, tmp_path, capsys):
+    """Of a size that no paper has, so that options are fitted."""
+    pictures = tmp_path / "pictures.npy"
+    np.save(pictures, np.zeros((4, 28, 28, 1), np.uint8))
+    small = {"dit": "{width=16, depth=1, heads=2}", "refinenet": "{width=4}"}
+    options = small.get(PRESETS[preset].network, "{width=8, blocks=1}")
+    if PRESETS[preset].network in ("adm", "edm2"):
+        options = "{width=8, blocks=1, head_channels=8}"
+    words = ["--data", str(pictures), "--set", f"network.options={options}"]
+    words += ["--set", "optimiser.batch=2", "--preset", preset, "--dry-run"]
+    assert main(["train", *words]) == 0
+    said = capsys.readouterr().out
+    assert "4 images (1, 28, 28)" in said
+    fits = PRESETS[preset].network in ("dit", "refinenet")
+    assert ("fitted" in said) == (not fits)

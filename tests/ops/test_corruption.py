@@ -133,3 +133,22 @@ def test_coefficients_stand_for_their_levels():
         corrupt(images, whole, prediction.edm(), seeds=seeds)
     with pytest.raises(ValueError, match="coefficients of 2 levels"):
         corrupt(images, whole[:2], made, seeds=seeds)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_gradients_to_the_data_are_those_of_the_formula(dtype):
+    """input = p x0 + q z and target = u x0 + v z, whose values do not change with a graph."""
+    edm = prediction.edm(0.5)
+    images = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(1))
+    sigma = np.geomspace(0.05, 20, 5)
+    plain = corrupt(images, sigma, edm, seeds=range(5), dtype=dtype)
+    images.requires_grad_()
+    found = corrupt(images, sigma, edm, seeds=range(5), dtype=dtype)
+    assert all(map(torch.equal, found, plain))
+    c_skip, c_out, c_in, _ = edm.coefficients(sigma)
+    for each, slope in zip(found, (c_in, (1 - c_skip) / c_out), strict=False):
+        (grad,) = torch.autograd.grad(each.sum(), images, retain_graph=True)
+        wanted = torch.from_numpy(slope).float()[:, None, None].expand_as(grad)
+        torch.testing.assert_close(grad, wanted, rtol=1e-6, atol=0)
+    with torch.no_grad():
+        assert not corrupt(images, sigma, edm, seeds=range(5))[0].requires_grad

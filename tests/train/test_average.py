@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from pydiffcore.networks import MLP
 from pydiffcore.train import posthoc
 from pydiffcore.train.average import Fixed, HalfLife, InversePower, Power, copied, move, started
 from pydiffcore.train.rates import Rate
@@ -121,3 +124,37 @@ def test_rates():
     assert Rate(2.0, "cosine").at(5, 10) == pytest.approx(1.0)
     assert Rate(2.0, "inverse_sqrt", reference=100).at(99, 10**4) == 2.0
     assert Rate(2.0, "inverse_sqrt", reference=100).at(400, 10**4) == 1.0
+
+
+def test_fixed_buffers_are_no_combination():
+    """Frequencies times 1.12 are other frequencies: they come as they are, named or not."""
+    network = MLP(features=2, width=8, depth=1)
+    averages = {w: started(network, {"a": Power(w)})["a"] for w in (0.05, 0.1)}
+    kept, snapshots = [], []
+    for step in range(1, 65):
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        for width, average in averages.items():
+            move(average, network, Power(width).beta(step, 1))
+            if step % 16 == 0:
+                kept.append((width, float(step)))
+                snapshots.append(copy.deepcopy(average.state_dict()))
+    named = dict(network.named_parameters())
+    paper = posthoc.combined(snapshots, kept, (0.25, 45.0), named, constrained=False)
+    for made in (paper, posthoc.combined(snapshots, kept, (0.25, 45.0))):
+        assert torch.equal(made["fourier.frequencies"], network.fourier.frequencies)
+        assert not torch.equal(made["enter.weight"], snapshots[-1]["enter.weight"])
+    with pytest.raises(ValueError, match=r"parameters has \['nothing'\]"):
+        posthoc.combined(snapshots, kept, (0.25, 45.0), ["nothing"])
+
+
+@pytest.mark.parametrize("wanted", [(0.25, 0.7), (0.15, 0.9), (0.02, 1.0)])
+def test_coefficients_add_up_to_one(wanted):
+    """What does not change while it is averaged is left as it is; the paper's miss that."""
+    kept = [(width, at) for at in (0.25, 0.5, 0.75, 1.0) for width in (0.05, 0.1)]
+    assert posthoc.weights(kept, wanted).sum() == pytest.approx(1, abs=1e-12)
+    free = posthoc.weights(kept, wanted, constrained=False)
+    assert abs(free.sum() - 1) > 1e-3
+    gram = [posthoc.weights(kept, each, constrained=False) for each in kept]
+    np.testing.assert_allclose(gram, np.eye(len(kept)), atol=1e-6)

@@ -7,7 +7,7 @@ from scipy import stats
 from pydiffcore.ops.corruption import corrupt
 from pydiffcore.prediction import edm, eps
 from pydiffcore.process import vp
-from pydiffcore.train import denoising_loss, laws, weights
+from pydiffcore.train import denoising_loss, denoising_terms, laws, weights
 
 PREDICTIONS = [edm(0.5), eps(vp())]
 
@@ -129,3 +129,18 @@ def test_an_output_that_is_no_tensor_is_named(weight):
 
     with pytest.raises(TypeError, match="output is tuple, expected"):
         denoising_loss(network, torch.zeros(2, 3), [0.1, 1.0], edm(), seeds=[0, 1], weight=weight)
+
+
+def test_an_encoder_before_the_loss_learns():
+    """The gradient to what scales the data is the difference quotient of the loss."""
+    images, sigma = torch.randn(4, 2, 3), np.geomspace(0.2, 3, 4)
+
+    def loss(scale):
+        given = (lambda x, c: 0.3 * x, scale * images, sigma, edm(0.5))
+        return denoising_terms(*given, seeds=range(4), each=0.25).mean()
+
+    scale = torch.tensor(1.3, requires_grad=True)
+    loss(scale).backward()
+    step = 1e-2
+    wanted = (loss(torch.tensor(1.3 + step)) - loss(torch.tensor(1.3 - step))) / (2 * step)
+    assert scale.grad.item() == pytest.approx(wanted.item(), rel=1e-3)

@@ -74,6 +74,22 @@ def test_iddpm_draws_with_its_learned_variance():
     assert drawn.isfinite().all()
 
 
+def test_the_log_variance_of_a_likelihood_is_no_interpolation():
+    """Loss "variance" learns ln Var[F], whose values the chain must not see."""
+    cell = dataclasses.replace(PRESETS["ddpm"], loss="variance")
+    drawn = []
+    for v in (-8.0, 0.0, 3.0):
+
+        def network(x, c_noise, v=v):
+            return torch.cat([0.1 * x, torch.full_like(x, v)], 1)
+
+        model = Denoiser(network, cell.prediction, learned_variance=cell.learned_variance)
+        drawn.append(pydiffcore.sample(model, native_plan(cell, 5), shape=(1, 2, 2), seeds=[0, 1]))
+    assert drawn[0].isfinite().all()
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+
+
 def test_refusals():
     edm = PRESETS["edm"]
     with pytest.raises(ValueError, match=r"cell\.sampler is 'rk4', expected one of ddpm"):

@@ -34,3 +34,16 @@ def test_a_given_scale_is_kept():
     assert network_of(config, (1, 8, 8), 10).config["scale"] == 0.5
     with pytest.raises(ValueError, match="scale is 0"):
         network_of(configured(network={"name": "unet", "options": {"scale": 0}}), (1, 8, 8), 10)
+
+
+def test_levels_of_a_refinenet_are_the_indices_it_is_told():
+    """Those of preset ncsn are logarithms, of which it knows none: no level, as in NCSNv2."""
+    small = {"name": "refinenet", "options": {"width": 4, "levels": 21}}
+    ncsn = {"name": "ncsn", "n": 21}
+    with pytest.raises(ValueError, match=r"options.levels is 21, but prediction ve.* expected 0, "):
+        network_of(configured(preset="ncsn", network=small), (1, 8, 8), 10)
+    config = configured(preset="ncsn", prediction=ncsn, network=small)
+    assert network_of(config, (1, 8, 8), 10).config["levels"] == 21
+    small["options"]["levels"] = 20
+    with pytest.raises(ValueError, match="numbers from 0 to 20"):
+        network_of(configured(preset="ncsn", prediction=ncsn, network=small), (1, 8, 8), 10)

@@ -15,7 +15,7 @@ pytest.importorskip("sklearn")
 
 from trainings import TINY, started, tiny, weights
 
-from pydiffcore.data import Loader, open_source
+from pydiffcore.data import Array, Loader, open_source
 from pydiffcore.train import run as runs
 from pydiffcore.train import storage
 from pydiffcore.train.model import load_model, save_trained
@@ -101,6 +101,36 @@ def test_another_configuration_is_refused(digits, tmp_path):
             runs.run(tiny(**changed), digits, tmp_path)
     longer = runs.run(tiny(**{"run.images": 120}), digits, tmp_path)
     assert longer.trainer.step == 10
+
+
+def test_a_cosine_ends_where_it_was_to_end(digits, tmp_path):
+    cosine = {"optimiser.rate": "{kind='cosine'}"}
+    runs.run(tiny(**cosine), digits, tmp_path)
+    words = "another configuration: run.images was 96, now it is 120$"
+    with pytest.raises(ValueError, match=words):
+        runs.run(tiny(**cosine, **{"run.images": 120}), digits, tmp_path)
+
+
+def test_other_images_of_the_same_number_and_shape_are_refused(digits, tmp_path):
+    """Also other labels of the same images; those that were told so go on."""
+    images, labels = digits.read(range(800))
+    runs.run(tiny(), digits, tmp_path)
+    flipped = Array(images.numpy()[:, :, ::-1], labels.numpy(), where="flipped")
+    other = Array(images.numpy(), (labels.numpy() + 1) % 10, where="other")
+    for changed in (flipped, other):
+        with pytest.raises(ValueError, match=r"other samples: .* or data\.changed = true"):
+            runs.run(tiny(**{"run.images": 120}), changed, tmp_path)
+    again = tiny(**{"run.images": 120, "data.changed": "true"})
+    assert runs.run(again, flipped, tmp_path).trainer.step == 10
+
+
+def test_a_run_that_has_seen_more_images_than_it_should_says_so(digits, tmp_path):
+    runs.run(tiny(), digits, tmp_path)
+    with pytest.raises(ValueError, match=r"run\.images is 60, .* at step 8 already: .* than 96"):
+        runs.run(tiny(**{"run.images": 60}), digits, tmp_path)
+    said = []
+    assert runs.run(tiny(), digits, tmp_path, echo=said.append).finished
+    assert said == ["nothing to do: step 8 was the last of run.images = 96"]
 
 
 def test_gradients_that_are_not_finite_change_nothing_and_end_the_run(digits, tmp_path):
@@ -247,6 +277,9 @@ def test_what_this_process_cannot_do_is_refused_before_the_first_step(digits):
     config = tiny(**{"optimiser.accumulate": 12})
     with pytest.raises(ValueError, match="accumulate is 12, expected a divisor of the 6 images"):
         Trainer(config, digits.shape, digits.classes, Ranks(0, 2))
+    words = "optimiser.batch is 12, expected a multiple of the 5 processes"
+    with pytest.raises(ValueError, match=words):
+        Trainer(tiny(), digits.shape, digits.classes, Ranks(0, 5))
 
 
 def test_a_model_of_the_digits_own_network_is_loaded_as_its_preset(digits, tmp_path):
