@@ -83,7 +83,7 @@ def reopened(args: argparse.Namespace, drawing: Drawing) -> Source:
     if args.checkpoint and args.network:
         raise ValueError("expected --checkpoint or --network, not both")
     if args.checkpoint:
-        return open_source({"checkpoint": args.checkpoint}, drawing.device)
+        return open_source({**drawing.network, "checkpoint": args.checkpoint}, drawing.device)
     if args.network:
         return open_source({"function": args.network}, drawing.device)
     function = drawing.network.get("function")

@@ -77,7 +77,12 @@ def add_parser(commands: Any) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which network is meant; shared by sample and bench."""
     add = parser.add_argument
-    add("checkpoint", nargs="?", help="a checkpoint's file or directory, such as a quickstart's")
+    add("checkpoint", nargs="?", help="a training's folder, a model, or a checkpoint of a training")
+    add(
+        "--average", metavar="NAME",
+        help="which of a training's averages, or none for the weights themselves; default: the "
+        "model's, or the first",
+    )  # fmt: skip
     add(
         "--network", metavar="MODULE:FUNCTION",
         help="your own: a function that returns a network or a pydiffcore.Denoiser, or that is "
@@ -107,10 +112,15 @@ def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     from pydiffcore.cli.share import draw_shared
 
     source = opened(args)
-    plan = loaded(args, args.plan) if args.plan else traced(args, prediction_of(args, source))
+    plan = plan_of(args, source)
     drawing = described(args, source, plan, 1 if ranks is None else ranks.count)
     frame = frame_of(args, drawing)
     progress = shows_progress(args.progress)
+    if ranks is None or ranks.first:
+        if source.note:
+            print(source.note)
+        about = f"{plan.sampler} on {plan.levels}, {plan.nfe} network calls"
+        print(f"{about}, plan {plan.hash[:16]}", flush=True)
     start = time.perf_counter()
     if ranks is None:
         samples: Tensor | None = draw(drawing, plan, source, progress)
@@ -122,7 +132,6 @@ def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     if files.form_of(args.out) == "npz":
         samples = source.in_units(samples)
     written = files.save(args.out, samples, drawing, plan, frame)
-    print(f"{plan.sampler} on {plan.levels}, {plan.nfe} network calls, plan {plan.hash[:16]}")
     print(f"{written}, {seconds:.2f} s")
     return 0
 
@@ -134,8 +143,24 @@ def opened(args: argparse.Namespace) -> Source:
     if (args.checkpoint is None) == (args.network is None):
         raise ValueError("expected one of: a checkpoint, or --network module:function")
     if args.checkpoint is not None:
-        return open_source({"checkpoint": args.checkpoint}, args.device)
+        average = {} if args.average is None else {"average": args.average}
+        return open_source({"checkpoint": args.checkpoint, **average}, args.device)
+    if args.average is not None:
+        raise ValueError(f"--average is {args.average!r}, but --network has none")
     return open_source({"function": args.network}, args.device)
+
+
+def plan_of(args: argparse.Namespace, source: Source) -> Plan:
+    """Return the saved plan, or that of the arguments, a training's own where they say nothing."""
+    from pydiffcore.cli.native import NATIVE, planned
+
+    if args.plan:
+        return loaded(args, args.plan)
+    if source.cell is not None:
+        return planned(args, source.cell)
+    if args.sampler == NATIVE:
+        raise ValueError("--sampler is native, but --network says not how it was trained")
+    return traced(args, prediction_of(args, source))
 
 
 def prediction_of(args: argparse.Namespace, source: Source) -> Prediction:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pydiffcore.data import Span
     from pydiffcore.denoiser import Denoiser
+    from pydiffcore.train.presets import Cell
 
 __all__ = ["Source", "is_local", "open_source", "takes"]
 
@@ -33,6 +34,8 @@ class Source:
         classes: number of classes, None where it is unknown or there are none.
         where: what :func:`open_source` opens it again with, and the SHA-256 of its file.
         span: of data in floating point, whose units files of numbers have; None elsewhere.
+        cell: how a checkpoint was trained, None where nobody knows.
+        note: what a user should know of the choice of weights, or "".
 
     """
 
@@ -41,6 +44,8 @@ class Source:
     classes: int | None
     where: Mapping[str, str]
     span: Span | None = None
+    cell: Cell | None = None
+    note: str = ""
 
     @property
     def network(self) -> Callable[..., Any]:
@@ -58,7 +63,8 @@ def open_source(where: Mapping[str, str], device: str = "cpu") -> Source:
     """Open a network.
 
     Args:
-        where: ``checkpoint`` with a file or directory, or ``function`` with ``module:function``.
+        where: ``checkpoint`` with a file or directory, and ``average`` with the name of one of its
+            averages or without; or ``function`` with ``module:function``.
         device: where its weights are put, if it has any.
 
     """
@@ -67,7 +73,7 @@ def open_source(where: Mapping[str, str], device: str = "cpu") -> Source:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device is {device}, but torch finds no CUDA device")
     given = where.get("checkpoint")
-    source = _checkpoint(given) if given else _function(where["function"])
+    source = _checkpoint(given, where.get("average")) if given else _function(where["function"])
     network: Any = source.network
     if hasattr(network, "parameters"):
         network.to(device).eval()
@@ -84,19 +90,25 @@ def takes(network: Callable[..., Any], argument: str) -> bool:
     return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _checkpoint(given: str) -> Source:
-    from pydiffcore.train.model import load_model, stem_of
+def _checkpoint(given: str, average: str | None) -> Source:
+    from pydiffcore.train.model import built
+    from pydiffcore.train.stored import stored
 
-    stem = stem_of(given)
-    model = load_model(stem)
+    held = stored(given, average)
+    stem, model = held.path, built(held)
     described = json.loads(stem.with_name(f"{stem.name}.json").read_bytes())
     where = {"checkpoint": str(stem), "sha256": str(described["sha256"])}
+    if held.average:
+        where["average"] = held.average
     if model.observed is not None:
         raise ValueError(
             f"{stem} is conditioned on observations: expected a draw from Python, with "
             "load_model(...).denoiser(observation=...)"
         )
-    return Source(model.denoiser(), model.shape, model.classes or None, where, model.span)
+    note = f"{stem}: {held.note}" if held.note else ""
+    return Source(
+        model.denoiser(), model.shape, model.classes or None, where, model.span, model.cell, note
+    )
 
 
 def _function(name: str) -> Source:

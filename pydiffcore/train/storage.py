@@ -8,7 +8,6 @@ snapshots/step-00000500-NAME.safetensors, .json   an average alone, for widths c
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -21,11 +20,10 @@ from pydiffcore import __version__
 from pydiffcore.train import checkpoint
 from pydiffcore.train.average import Power
 from pydiffcore.train.shard import placed, whole
+from pydiffcore.train.stored import steps_of
 from pydiffcore.train.trainer import Trainer
 
-__all__ = ["resumed", "save"]
-
-NAME = re.compile(r"step-(\d{8})\.json")
+__all__ = ["resumed", "save", "steps_of"]
 
 
 def save(folder: Path, trainer: Trainer, keep: int) -> Path:
@@ -53,16 +51,6 @@ def save(folder: Path, trainer: Trainer, keep: int) -> Path:
         for ending in checkpoint.ENDINGS:
             old.with_name(old.name + ending).unlink(missing_ok=True)
     return path
-
-
-def steps_of(folder: Path) -> list[tuple[int, Path]]:
-    """Return (step, path without ending) of every checkpoint, the newest first."""
-    found = []
-    for path in (folder / "checkpoints").glob("step-*.json"):
-        match = NAME.fullmatch(path.name)
-        if match:
-            found.append((int(match[1]), path.with_suffix("")))
-    return sorted(found, reverse=True)
 
 
 def resumed(folder: Path, trainer: Trainer) -> tuple[int, list[str]]:
