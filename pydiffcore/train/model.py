@@ -147,7 +147,7 @@ def built(held: Stored) -> Model:
         meaning = dict(meta["prediction"])
         kinds, learned = (network.pop("name"), meaning.pop("name")), meaning["learned_variance"]
         shape = tuple(int(size) for size in meta["shape"])
-        units = [_span(meta.get("units"), name) for name in ("span", "observed")]
+        span, observed = (_span(meta.get("units"), name) for name in ("span", "observed"))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no model: {error!r} in its JSON") from None
     if kinds[1] not in PRESETS or kinds[0] not in NETWORKS:
@@ -162,4 +162,4 @@ def built(held: Stored) -> Model:
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its own description: {error}") from None
     made = made.eval().requires_grad_(False)
-    return Model(made, cell.prediction, shape, meta, bool(learned), *units, cell=cell)
+    return Model(made, cell.prediction, shape, meta, bool(learned), span, observed, cell)
