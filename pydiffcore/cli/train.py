@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydiffcore.data.source import Source
     from pydiffcore.train.config import Config
+    from pydiffcore.train.footprint import Footprint
     from pydiffcore.train.ranks import Ranks
     from pydiffcore.train.trainer import Report, Trainer
 
@@ -108,35 +109,39 @@ def _next(source: Source, folder: Path) -> str:
 def _dry(config: Config, source: Source, here: Ranks) -> int:
     """Print the configuration, sizes, and the time of a step."""
     from pydiffcore.data import Loader
+    from pydiffcore.train.footprint import footprint
     from pydiffcore.train.run import trainer_of
 
     trainer = trainer_of(config, source, here)
     batch = config.optimiser.batch
     with Loader(source, batch=batch, workers=0, rank=here.rank, ranks=here.count) as loader:
-        trainer.advance(next(loader))
+        first = next(loader)
+        held = footprint(trainer, first)
+        if here.first:  # before a step, for which memory may not suffice
+            print(config.model_dump_json(indent=1))
+            print(_summary(trainer, source, held), flush=True)
+        trainer.advance(first)
         began = time.perf_counter()
         trainer.advance(next(loader))
         seconds = time.perf_counter() - began
     if here.first:
-        print(config.model_dump_json(indent=1))
-        print(_summary(trainer, source))
         print(f"time         {seconds:.3f} s a step, {batch / seconds:.0f} images/s, "
               f"{config.steps * seconds / 3600:.2g} h")  # fmt: skip
     return 0
 
 
-def _summary(trainer: Trainer, source: Source) -> str:
-    """Return what a training is made of, as far as no step need be done to know it."""
+def _summary(trainer: Trainer, source: Source, held: Footprint | None = None) -> str:
+    """Return what a training is made of; without what is held no step need be done to know it."""
+    from pydiffcore.train.footprint import footprint
+
     config = trainer.config
     count = sum(each.numel() for each in trainer.network.parameters())
-    copies = 4 + len(trainer.averages)  # weights, gradients, two moments, averages
-    held = copies * 4 * count / 2**20 / (trainer.ranks.count if config.run.shard else 1)
+    more = "; activations come on top, which --dry-run measures" if held is None else ""
     return (
         f"data         {len(source)} images {source.shape}, {source.classes} classes\n"
         f"network      {config.network_name}, {count / 1e6:.2f} M parameters, preset "
         f"{config.preset}\n"
-        f"memory       {held:.0f} MiB of weights, moments, averages, "
-        "and the activations of a batch\n"
+        f"memory       {(held or footprint(trainer)).text()}{more}\n"
         f"steps        {config.steps} of {config.optimiser.batch} images, on {trainer.ranks.device}"
     )
 

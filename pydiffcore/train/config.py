@@ -96,6 +96,8 @@ class Run(Section):
     sample_steps: Annotated[int, Field(ge=1)] | None = None  # of the preset's own sampler
     patience: Count = 20  # steps in a row whose gradients are not finite
     shard: bool = False  # weights, moments and averages in parts on all ranks
+    compile: bool = False  # torch.compile of the network in training
+    channels_last: bool = False  # weights and images in memory as [B, H, W, C]
 
     def steps_of(self, cell: Cell) -> int:
         """Return ``sample_steps``; where it is None 50, or as many as the cell's table has."""
@@ -172,6 +174,12 @@ class Config(Section):
                 "run.shard is true, but with optimiser.precision 'float16' each rank would find "
                 "another loss scale; expected float32 or bfloat16"
             )
+        for switch in ("compile", "channels_last"):
+            if self.run.shard and getattr(self.run, switch):
+                raise ValueError(f"run.{switch} is true, but so is run.shard; expected one of them")
+        if self.run.channels_last and name in ("mlp", "unet1d"):
+            raise ValueError(f"run.channels_last is true, but {name} takes no images; "
+                             "expected false")  # fmt: skip
         if self.data.mirror and name in ("mlp", "unet1d"):
             raise ValueError(f"data.mirror is true, but {name} takes no images; expected false")
         if self.data.augment and name not in ("ddpmpp", "ncsnpp"):

@@ -28,6 +28,7 @@ from pydiffcore.train.adamw import AdamW
 from pydiffcore.train.ahead import Ahead
 from pydiffcore.train.average import paired
 from pydiffcore.train.bands import Bands
+from pydiffcore.train.calling import calling
 from pydiffcore.train.config import Config
 from pydiffcore.train.loss import denoising_terms
 from pydiffcore.train.network import network_of
@@ -114,6 +115,8 @@ class Trainer:
         self.network = network_of(
             config, self.shape, self.classes, 0 if observed is None else len(observed.low)
         )
+        if config.run.channels_last:
+            self.network.to(memory_format=torch.channels_last)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.run.seed + 2**24)
             learns = self.cell.loss == "uncertainty"
@@ -122,6 +125,9 @@ class Trainer:
             self.network, config.kinds, self.ranks, config.run.shard
         )
         self._alone = alone(self._model, self.head)
+        self._called = calling(
+            self._model, compiled=config.run.compile, channels_last=config.run.channels_last
+        )
         self._kinds, parts, self._parameters = config.kinds, config.optimiser, self._learned()
         self.optimiser = AdamW(
             self._parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
@@ -211,6 +217,10 @@ class Trainer:
         else:
             torch.autograd.backward(terms, torch.full_like(terms, 1 / size))
 
+    def losses(self, batch: Batch, low: int, high: int) -> Tensor:
+        """Return the losses of some of this rank's samples, with their graph."""
+        return self._terms(batch, low, high)[1]
+
     def _terms(
         self, batch: Batch, low: int, high: int
     ) -> tuple[NDArray[np.float64], Tensor, list[Tensor]]:
@@ -277,7 +287,7 @@ class Trainer:
             given["weight"] = cell.weight
         if cell.loss == "denoising":
             given["each"] = each
-        about = (self._model, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
+        about = (self._called, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
         return TERMS[cell.loss](*about, **given)
 
     def _remember(self, noted: list[Tensor]) -> None:
