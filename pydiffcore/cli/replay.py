@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     source = reopened(args, drawing)
     notes = changed(saved.drawing, source, {**machine(), "device": drawing.device})
     samples = draw(drawing, saved.plan, source, shows_progress(args.progress))
-    if saved.frame is None:
-        samples = source.in_units(samples)
+    samples = source.written(samples, numbers=saved.frame is None)
     array = samples.numpy() if saved.frame is None else files.framed(samples, saved.frame)
     difference = compared(saved.array, array)
     print(f"{args.image}: {difference or 'identical, every value'}")

@@ -59,6 +59,11 @@ def add_parser(commands: Any) -> None:
         "--out", default="samples.png", metavar="PATH",
         help="x.png for a grid, x.npz for numbers, x/ for one image per seed; default samples.png",
     )  # fmt: skip
+    add(
+        "--codec", metavar="PATH",
+        help="an AutoencoderKL of diffusers that decodes latents, or none; default: data.codec of "
+        "the training",
+    )  # fmt: skip
     add("--columns", type=int, metavar="N", help="of the grid, default: about as many as rows")
     add("--zoom", type=int, metavar="N", help="pixels per value, default: small images enlarged")
     add("--range", default="-1,1", metavar="LOW,HIGH", help="values of black and white, -1,1")
@@ -110,11 +115,12 @@ def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     from pydiffcore.cli import files
     from pydiffcore.cli.draw import draw
     from pydiffcore.cli.share import draw_shared
+    from pydiffcore.cli.source import OWN
 
-    source = opened(args)
+    source = opened(args, args.codec or OWN)
     plan = plan_of(args, source)
     drawing = described(args, source, plan, 1 if ranks is None else ranks.count)
-    frame = frame_of(args, drawing)
+    frame = frame_of(args, drawing, source.pixels(drawing.shape))
     progress = shows_progress(args.progress)
     if ranks is None or ranks.first:
         if source.note:
@@ -129,25 +135,25 @@ def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     seconds = time.perf_counter() - start
     if samples is None:
         return 0
-    if files.form_of(args.out) == "npz":
-        samples = source.in_units(samples)
+    samples = source.written(samples, numbers=files.form_of(args.out) == "npz")
     written = files.save(args.out, samples, drawing, plan, frame)
     print(f"{written}, {seconds:.2f} s")
     return 0
 
 
-def opened(args: argparse.Namespace) -> Source:
-    """Return the network that the arguments name."""
+def opened(args: argparse.Namespace, codec: str = "none") -> Source:
+    """Return the network that the arguments name, with what decodes its samples."""
     from pydiffcore.cli.source import open_source
 
+    decoding = {} if codec == "none" else {"codec": codec}
     if (args.checkpoint is None) == (args.network is None):
         raise ValueError("expected one of: a checkpoint, or --network module:function")
     if args.checkpoint is not None:
         average = {} if args.average is None else {"average": args.average}
-        return open_source({"checkpoint": args.checkpoint, **average}, args.device)
+        return open_source({"checkpoint": args.checkpoint, **average, **decoding}, args.device)
     if args.average is not None:
         raise ValueError(f"--average is {args.average!r}, but --network has none")
-    return open_source({"function": args.network}, args.device)
+    return open_source({"function": args.network, **decoding}, args.device)
 
 
 def plan_of(args: argparse.Namespace, source: Source) -> Plan:
@@ -200,18 +206,18 @@ def described(args: argparse.Namespace, source: Source, plan: Plan, processes: i
     )
 
 
-def frame_of(args: argparse.Namespace, drawing: Drawing) -> Frame:
-    """Return how the samples become pixels."""
+def frame_of(args: argparse.Namespace, drawing: Drawing, shape: tuple[int, ...]) -> Frame:
+    """Return how what is written of the samples, each of this shape, becomes pixels."""
     from pydiffcore.cli.files import Frame, check_form, default_zoom, form_of
 
     low, high = pair("--range", args.range)
     if not low < high:
         raise ValueError(f"--range is {args.range!r}, expected LOW,HIGH with LOW < HIGH")
-    check_form(args.out, drawing.shape)
+    check_form(args.out, shape)
     count = len(drawing.seeds)
     columns = max(round(count**0.5), 1) if args.columns is None else args.columns
     grid = form_of(args.out) == "png"
-    zoom = args.zoom if args.zoom is not None else default_zoom(drawing.shape) if grid else 1
+    zoom = args.zoom if args.zoom is not None else default_zoom(shape) if grid else 1
     if columns < 1 or zoom < 1:
         raise ValueError(f"--columns is {columns}, --zoom is {zoom}: expected at least 1")
     return Frame(low, high, zoom, columns, tuple(range(count)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pydiffcore.cli.grids import Grids
     from pydiffcore.data.source import Source
     from pydiffcore.train.config import Config
     from pydiffcore.train.footprint import Footprint
@@ -69,16 +70,18 @@ def _config(args: argparse.Namespace) -> Config:
 
 
 def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
+    from pydiffcore.cli.grids import Grids
     from pydiffcore.train.model import save_trained
     from pydiffcore.train.run import run as whole
 
-    watcher = Watcher(config, source, folder) if here.first else None
+    grids = Grids(config, source, folder, here)
+    watcher = Watcher(config, source, folder, grids) if here.first else None
     shown: dict[str, Any] = (
         {} if watcher is None else {"begin": watcher.begin, "tick": watcher.tick}
     )
     together = here.first or config.run.shard  # who has only a part of the network calls it too
     try:
-        out = whole(config, source, folder, here, watch=watcher or Grids(config, folder), **shown)
+        out = whole(config, source, folder, here, watch=watcher or grids, **shown)
     except FloatingPointError as error:
         print(f"pydiffcore train: {error}; the checkpoints before it are in {folder}")
         return 1
@@ -87,7 +90,7 @@ def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
             watcher.close()
     if together and out.finished:
         save_trained(folder / "model", out.trainer)
-        _draw(out.trainer, folder / "samples.png")
+        grids.draw(out.trainer, folder / "samples.png")
     if here.first and out.finished:
         print(f"{folder / 'model'}.safetensors: {_next(source, folder)} draws from it")
     elif here.first and out.saved:
@@ -146,58 +149,11 @@ def _summary(trainer: Trainer, source: Source, held: Footprint | None = None) ->
     )
 
 
-def _draw(trainer: Trainer, path: Path) -> None:
-    """Write a grid of the first average by the preset's own sampler, from fixed seeds.
-
-    Where the training is sharded all ranks draw it, and the first writes. Samples that are no
-    images, of 1 or 3 channels, are not drawn.
-    """
-    if len(trainer.shape) != 3 or trainer.shape[0] not in (1, 3):
-        return
-    import torch
-
-    import pydiffcore
-    from pydiffcore.cli import pictures
-    from pydiffcore.train.native import native_plan
-
-    config = trainer.config
-    network = next(iter(trainer.averages.values()))
-    prediction, count = trainer.cell.prediction, config.run.samples
-    plan = native_plan(trainer.cell, config.run.steps_of(trainer.cell), bounds=(-1.0, 1.0))
-    condition = {}
-    if trainer.classes:
-        condition["class_labels"] = torch.arange(count, device=trainer.ranks.device) % (
-            trainer.classes
-        )
-    model = pydiffcore.Denoiser(
-        network, prediction, condition, learned_variance=trainer.cell.learned_variance
-    )
-    x0 = pydiffcore.sample(
-        model, plan, shape=trainer.shape, seeds=range(count), device=trainer.ranks.device
-    )
-    if trainer.ranks.first:
-        columns = trainer.classes if 0 < trainer.classes <= 16 else 8
-        pictures.write_grid(path, pictures.to_pixels(x0), columns)
-
-
-class Grids:
-    """Samples as the training goes."""
-
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.every, self.folder, self.drawn = config.run.sample_every, folder, 0
-
-    def __call__(self, trainer: Trainer, line: dict[str, Any]) -> None:
-        """Draw a grid where one is due."""
-        if self.every and line["step"] // self.every > self.drawn:
-            self.drawn = line["step"] // self.every
-            _draw(trainer, self.folder / f"samples-{line['step']:08d}.png")
-
-
 class Watcher:
     """A progress bar, TensorBoard where it is installed, and samples as the training goes."""
 
-    def __init__(self, config: Config, source: Source, folder: Path) -> None:
-        self.config, self.source, self.grids = config, source, Grids(config, folder)
+    def __init__(self, config: Config, source: Source, folder: Path, grids: Grids) -> None:
+        self.config, self.source, self.grids = config, source, grids
         self.bar: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -210,6 +166,8 @@ class Watcher:
         """Say what will be done, and open the bar where the training stands."""
         with suppress(OSError):
             print(_summary(trainer, self.source), flush=True)
+            if self.grids.lacking:
+                print(self.grids.lacking, flush=True)
         try:
             from tqdm.auto import tqdm
         except ImportError:

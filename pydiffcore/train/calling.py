@@ -9,7 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["calling"]
+__all__ = ["calling", "put_channels_last"]
+
+
+def put_channels_last(network: Any) -> None:
+    """Lay a network's weights of four axes out as [out, H, W, in], in place."""
+    network.to(memory_format=torch.channels_last)
 
 
 def calling(

@@ -60,6 +60,7 @@ class Data(Section):
     label_dropout: Share = 0.1
     skip_corrupt: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] = 2
+    codec: str | None = None  # a folder of diffusers' AutoencoderKL, which decodes grids of latents
 
 
 class Network(Section):

@@ -146,7 +146,7 @@ def _numbers(config: dict[str, Any]) -> dict[str, Any]:
         inner = fields.items() if isinstance(fields, dict) else [("", fields)]
         flat |= {f"{section}.{name}".rstrip("."): value for name, value in inner}
     free = {name for name in flat if name.startswith("run.")} - {"run.seed"}
-    free |= {"data.workers", "data.source"}  # the images may have moved
+    free |= {"data.workers", "data.source", "data.codec"}  # the images may have moved
     return {name: value for name, value in flat.items() if name not in free}
 
 

@@ -28,7 +28,7 @@ from pydiffcore.train.adamw import AdamW
 from pydiffcore.train.ahead import Ahead
 from pydiffcore.train.average import paired
 from pydiffcore.train.bands import Bands
-from pydiffcore.train.calling import calling
+from pydiffcore.train.calling import calling, put_channels_last
 from pydiffcore.train.config import Config
 from pydiffcore.train.loss import denoising_terms
 from pydiffcore.train.network import network_of
@@ -116,7 +116,7 @@ class Trainer:
             config, self.shape, self.classes, 0 if observed is None else len(observed.low)
         )
         if config.run.channels_last:
-            self.network.to(memory_format=torch.channels_last)
+            put_channels_last(self.network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.run.seed + 2**24)
             learns = self.cell.loss == "uncertainty"
