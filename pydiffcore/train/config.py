@@ -30,6 +30,7 @@ from pydiffcore.train.cells import PARTS, replaced
 from pydiffcore.train.native import CHOICES
 from pydiffcore.train.presets import LOSSES, PRESETS, Cell
 from pydiffcore.train.rates import Rate
+from pydiffcore.train.together import check_together
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -113,6 +114,8 @@ class Config(Section):
         process, prediction, weight, law: replace the cell's, as {"name": "p2", "gamma": 1.0}; who
             gives a process gives its prediction and law too.
         loss, sampler: replace the cell's, of LOSSES and of ``native_plan``.
+        huber: c of a pseudo-Huber loss in place of the square; of loss "denoising" alone.
+        scales: largest weight of the error's frequencies, of images; of loss "denoising" alone.
         importance: draw a table's levels by their losses' second moments (iDDPM).
         averages: of the weights, as {"ema": {"kind": "half_life", "images": 5e5}}; the first is
             what is sampled from.
@@ -126,6 +129,8 @@ class Config(Section):
     law: dict[str, Any] | None = None
     loss: Literal[LOSSES] | None = None  # type: ignore[valid-type]
     sampler: Literal[tuple(CHOICES)] | None = None  # type: ignore[valid-type]
+    huber: Positive | None = None
+    scales: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     importance: bool = False
     data: Data = Data()
     network: Network = Network()
@@ -175,17 +180,12 @@ class Config(Section):
                 "run.shard is true, but with optimiser.precision 'float16' each rank would find "
                 "another loss scale; expected float32 or bfloat16"
             )
-        for switch in ("compile", "channels_last"):
-            if self.run.shard and getattr(self.run, switch):
-                raise ValueError(f"run.{switch} is true, but so is run.shard; expected one of them")
-        if self.run.channels_last and name in ("mlp", "unet1d"):
-            raise ValueError(f"run.channels_last is true, but {name} takes no images; "
-                             "expected false")  # fmt: skip
         if self.data.mirror and name in ("mlp", "unet1d"):
             raise ValueError(f"data.mirror is true, but {name} takes no images; expected false")
         if self.data.augment and name not in ("ddpmpp", "ncsnpp"):
             raise ValueError(f"data.augment is {self.data.augment}, but {name} is not told of "
                              "augmentation; expected network.name ddpmpp or ncsnpp")  # fmt: skip
+        check_together(self)
         return self
 
     @property

@@ -286,7 +286,7 @@ class Trainer:
         if cell.loss in ("denoising", "uncertainty", "hybrid"):
             given["weight"] = cell.weight
         if cell.loss == "denoising":
-            given["each"] = each
+            given |= {"each": each, "huber": self.config.huber, "scales": self.config.scales or 1}
         about = (self._called, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
         return TERMS[cell.loss](*about, **given)
 
