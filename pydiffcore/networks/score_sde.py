@@ -192,8 +192,9 @@ class ScoreSDE(nn.Module):
                 zeroed(module.conv_out)
             elif isinstance(module, Attention):
                 zeroed(module.out)
-        for leave in self.leave:
-            zeroed(leave.conv)
+        for module in self.leave:
+            if isinstance(module, Leave):
+                zeroed(module.conv)
 
     def embed(
         self, c_noise: Tensor, class_labels: Tensor, augmentation_labels: Tensor | None = None
