@@ -14,6 +14,7 @@ where scale and shift are the model's ``scaling_factor`` and ``shift_factor``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,6 +47,41 @@ class KLCodec:
         self.vae, self.batch = vae.eval(), batch
         self.scale = float(vae.config.scaling_factor if scale is None else scale)
         self.shift = float(getattr(vae.config, "shift_factor", None) or 0.0)
+        self.factor = 2 ** (len(getattr(vae.config, "block_out_channels", (0,))) - 1)
+
+    @classmethod
+    def open(cls, path: str | Path, device: Any = "cpu") -> KLCodec:
+        """Return the codec of a folder that diffusers has written, or of a model's name there.
+
+        Args:
+            path: of an AutoencoderKL, or of a pipeline with one in ``vae/``.
+            device: where its weights are put.
+
+        Raises:
+            ImportError: diffusers is not installed.
+            OSError, ValueError: there is no such model.
+        """
+        try:
+            from diffusers import AutoencoderKL
+        except ImportError:
+            raise ImportError("a codec needs diffusers: pip install 'pydiffcore[peers]'") from None
+        folder = Path(path)
+        inner = folder / "vae"
+        found = inner if inner.is_dir() and not (folder / "config.json").exists() else path
+        return cls(AutoencoderKL.from_pretrained(found).to(device))
+
+    def pixels(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Return the shape of the image of a latent; ValueError where it is none of this model.
+
+        Args:
+            shape: of the latent.
+        """
+        channels = int(self.vae.config.latent_channels)
+        if len(shape) != 3 or shape[0] != channels:
+            raise ValueError(f"samples have the shape {shape}, but the codec's latents are "
+                             f"({channels}, h, w)")  # fmt: skip
+        height, width = (size * self.factor for size in shape[1:])
+        return int(self.vae.config.out_channels), height, width
 
     @torch.no_grad()
     def encode(self, images: Tensor, seeds: Sequence[int] | None = None) -> Tensor:
@@ -59,6 +95,9 @@ class KLCodec:
             raise TypeError(f"images is {images.dtype}, expected uint8")
         if seeds is not None and len(seeds) != len(images):
             raise ValueError(f"images and seeds have {len(images)} and {len(seeds)} entries")
+        if any(size % self.factor for size in images.shape[2:]):
+            raise ValueError(f"images are of {tuple(images.shape[2:])} pixels, expected multiples "
+                             f"of {self.factor}")  # fmt: skip
         wanted = int(self.vae.config.in_channels)
         parts = []
         for start in range(0, len(images), self.batch):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``pydiffcore dataset``: make a zip of training images, reproducibly, and check one."""
+"""``pydiffcore dataset``: make a file of training images, reproducibly, and check one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydiffcore.cli import encode
 from pydiffcore.cli.sample import shows_progress
 
 if TYPE_CHECKING:
@@ -23,15 +24,16 @@ LISTED = 20
 
 
 def add_parser(commands: Any) -> None:
-    """Add the command and its two parts."""
+    """Add the command and its parts."""
     parser = commands.add_parser(
         "dataset",
-        help="make and check a file of training images",
-        description="Make a zip file of training images, or check one.",
+        help="make and check a file of training images, or encode it",
+        description="Make a zip file of training images, check one, or make latents of one.",
     )
     parts = parser.add_subparsers(title="parts", metavar="PART", required=True)
     add_make(parts)
     add_check(parts)
+    encode.add_parser(parts, add_common)
 
 
 def add_make(parts: Any) -> None:
@@ -73,7 +75,7 @@ def add_check(parts: Any) -> None:
 
 
 def add_common(add: Callable[..., Any]) -> None:
-    """Add what both parts take."""
+    """Add what all parts take."""
     add(
         "--convert", action="store_true",
         help="composite transparent images on white, cut 16 bits to 8, convert CMYK to RGB",
@@ -192,7 +194,9 @@ def workers_of(args: argparse.Namespace) -> int | None:
     return args.workers
 
 
-def bar(args: argparse.Namespace, what: str) -> Callable[[Iterable[int]], Iterable[int]]:
+def bar(
+    args: argparse.Namespace, what: str, unit: str = "image"
+) -> Callable[[Iterable[int]], Iterable[int]]:
     """Return what shows how far the numbers of the images have come."""
     if not shows_progress(args.progress):
         return iter
@@ -200,7 +204,7 @@ def bar(args: argparse.Namespace, what: str) -> Callable[[Iterable[int]], Iterab
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("--progress needs tqdm: pip install 'pydiffcore[data]'") from None
-    return lambda numbers: tqdm(numbers, desc=what, unit="image", mininterval=0.5)
+    return lambda numbers: tqdm(numbers, desc=what, unit=unit, mininterval=0.5)
 
 
 def list_faults(faults: list[str]) -> None:

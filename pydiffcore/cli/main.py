@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pydiffcore import __version__
-from pydiffcore.cli import bench, dataset, doctor, plan, replay, sample, train
+from pydiffcore.cli import bench, dataset, doctor, plan, posthoc, replay, sample, train
 
 __all__ = ["main"]
 
-COMMANDS = (doctor, plan, sample, replay, bench, dataset, train)
+COMMANDS = (doctor, plan, sample, replay, bench, dataset, train, posthoc)
 BAD_INPUT = (ValueError, TypeError, OSError, ImportError, ArithmeticError, RuntimeError)
 # argparse takes a value that starts with a minus sign for an option unless it is one plain number.
 MAY_BE_NEGATIVE = ("--clip", "--range")

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from pydiffcore.prediction import Prediction
     from pydiffcore.process import Process
 
-__all__ = ["add_choices", "add_parser", "numbers", "pair", "traced"]
+__all__ = ["add_choices", "add_parser", "chosen_levels", "numbers", "pair", "traced"]
 
+Range = tuple[float, float]
 SAMPLER, LEVEL_RULE, STEPS, PROCESS, PREDICTION = "heun", "karras", 18, "edm", "denoised"
 
 
@@ -51,13 +52,16 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
         "the plan", "a choice is written NAME or NAME:key=value,key=value"
     )
     add = group.add_argument
-    add("--sampler", metavar="NAME", help=f"default {SAMPLER}; {', '.join(SAMPLERS)}")
+    add("--sampler", metavar="NAME", help=f"default: a training's own, native, else {SAMPLER}; "
+        f"{', '.join(SAMPLERS)}")  # fmt: skip
     add(
         "--option", action="append", metavar="KEY=VALUE",
         help="an option of the sampler, such as churn=20; may be repeated",
     )  # fmt: skip
-    add("--levels", metavar="NAME", help=f"default {LEVEL_RULE}; {', '.join(LEVELS)}")
-    add("--steps", type=int, metavar="N", help=f"number of steps, default {STEPS}")
+    add("--levels", metavar="NAME", help=f"default: the native sampler's own, else {LEVEL_RULE}; "
+        f"{', '.join(LEVELS)}")  # fmt: skip
+    add("--steps", type=int, metavar="N", help=f"number of steps, default: the native "
+        f"sampler's own, else {STEPS}")  # fmt: skip
     add(
         "--sigma-min",
         type=float,
@@ -72,7 +76,8 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     )
     add("--rho", type=float, metavar="R", help="exponent of the karras levels, default 7")
     add("--sigmas", metavar="S,S,…", help="the levels themselves, descending, instead of a rule")
-    add("--process", metavar="NAME", help=f"default {PROCESS}; {', '.join(PROCESSES)}")
+    add("--process", metavar="NAME", help=f"default: a checkpoint's own, else {PROCESS}; "
+        f"{', '.join(PROCESSES)}")  # fmt: skip
     add("--prediction", metavar="NAME", help=f"default {PREDICTION}; {', '.join(PREDICTIONS)}")
     add("--clip", metavar="LOW,HIGH", help="bounds of the denoised prediction")
     add(
@@ -108,29 +113,33 @@ def loaded(args: argparse.Namespace, path: str) -> Plan:
     return Plan.load(path)
 
 
-def traced(args: argparse.Namespace, prediction: Prediction | None = None) -> Plan:
+def traced(
+    args: argparse.Namespace,
+    prediction: Prediction | None = None,
+    process: Process | None = None,
+    trained: Range = (0.0, float("inf")),
+) -> Plan:
     """Trace the plan that the arguments describe.
 
     Args:
         args: what :func:`add_choices` added.
         prediction: the network's own; what ``--prediction`` names where it is None.
+        process: what ``--process`` is where it is not given.
+        trained: lowest and highest level that the network has seen.
 
     """
     from pydiffcore.plan import trace
 
-    process = chosen_process(args)
+    process = chosen_process(args, process)
     if prediction is None:
         prediction = chosen_prediction(args, process)
-    elif args.prediction and chosen_prediction(args, process) != prediction:
-        raise ValueError(
-            f"--prediction is {args.prediction!r}, but the network's own is {prediction.name}"
-        )
+    check_prediction(args, prediction, process)
     sampler, given = chosen("sampler", SAMPLERS, args.sampler or SAMPLER)
     given = {**given, **assignments("--option", args.option or [])}
     options = bound("sampler", sampler, given, process=process).keywords
     return trace(
         sampler,
-        chosen_levels(args, process),
+        chosen_levels(args, process, trained),
         prediction,
         clip=pair("--clip", args.clip) if args.clip else None,
         scaling=process if args.scaling else None,
@@ -138,8 +147,18 @@ def traced(args: argparse.Namespace, prediction: Prediction | None = None) -> Pl
     )
 
 
-def chosen_process(args: argparse.Namespace) -> Process:
-    """Return the process of ``--process``."""
+def check_prediction(args: argparse.Namespace, own: Prediction, process: Process) -> None:
+    """Refuse a ``--prediction`` that is not the network's own."""
+    if args.prediction and chosen_prediction(args, process) != own:
+        raise ValueError(
+            f"--prediction is {args.prediction!r}, but the network's own is {own.name}"
+        )
+
+
+def chosen_process(args: argparse.Namespace, own: Process | None = None) -> Process:
+    """Return the process of ``--process``; where it is not given the network's own, if known."""
+    if own is not None and not args.process:
+        return own
     return called("process", *chosen("process", PROCESSES, args.process or PROCESS))
 
 
@@ -149,7 +168,9 @@ def chosen_prediction(args: argparse.Namespace, process: Process) -> Prediction:
     return called("prediction", function, given, process=process)
 
 
-def chosen_levels(args: argparse.Namespace, process: Process) -> Levels:
+def chosen_levels(
+    args: argparse.Namespace, process: Process, trained: Range = (0.0, float("inf"))
+) -> Levels:
     """Return the levels of ``--levels`` and its shortcuts, or those of ``--sigmas``."""
     from pydiffcore.levels import explicit
 
@@ -169,20 +190,23 @@ def chosen_levels(args: argparse.Namespace, process: Process) -> Levels:
             given[shortcut.replace("sigma", "t")] = repr(float(process.time(value)))
         else:
             given[shortcut] = repr(value)
-    for end, value in within(process, inspect.signature(function).parameters).items():
+    for end, value in within(process, inspect.signature(function).parameters, trained).items():
         given.setdefault(end, repr(value))
     steps = STEPS if args.steps is None else args.steps
     return called("levels", function, given, n=steps, process=process)
 
 
-def within(process: Process, parameters: Mapping[str, inspect.Parameter]) -> dict[str, float]:
-    """Return the ends of a rule's own range that a process's table does not reach, and the table's.
+def within(
+    process: Process, parameters: Mapping[str, inspect.Parameter], trained: Range
+) -> dict[str, float]:
+    """Return the ends of a rule's own range that the network has not seen, and the last it has.
 
-    The network was trained on the table's levels only.
+    They are those of its training, and of a process's table.
     """
-    if process.size is None:
-        return {}
-    low, high = float(process.level(process.t_min)), float(process.level(process.t_max))
+    low, high = trained
+    if process.size is not None:
+        low = max(low, float(process.level(process.t_min)))
+        high = min(high, float(process.level(process.t_max)))
     own = {name: p.default for name, p in parameters.items() if isinstance(p.default, float)}
     ends = {"sigma_min": low} if own.get("sigma_min", low) < low else {}
     return {**ends, "sigma_max": high} if own.get("sigma_max", high) > high else ends

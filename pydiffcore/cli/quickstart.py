@@ -195,14 +195,16 @@ def _require_extras() -> None:
 
 def _train(out: Path, config: Config, pace: Pace, *, resume: bool, echo: Echo) -> None:
     """Train to the end, or to a signal, and write the model at the end."""
+    from pydiffcore.cli.grids import Grids
     from pydiffcore.cli.train import Watcher
     from pydiffcore.data import open_source
+    from pydiffcore.train.ranks import Ranks
     from pydiffcore.train.run import run
     from pydiffcore.train.storage import steps_of
 
     source = open_source(config.data.source)
     _cleared(out, resume)
-    watcher = Watcher(config, source, out)
+    watcher = Watcher(config, source, out, Grids(config, source, out, Ranks()))
 
     def tick(report: Report) -> None:
         watcher.tick(report)

@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     source = reopened(args, drawing)
     notes = changed(saved.drawing, source, {**machine(), "device": drawing.device})
     samples = draw(drawing, saved.plan, source, shows_progress(args.progress))
-    if saved.frame is None:
-        samples = source.in_units(samples)
+    samples = source.written(samples, numbers=saved.frame is None)
     array = samples.numpy() if saved.frame is None else files.framed(samples, saved.frame)
     difference = compared(saved.array, array)
     print(f"{args.image}: {difference or 'identical, every value'}")
@@ -83,7 +82,7 @@ def reopened(args: argparse.Namespace, drawing: Drawing) -> Source:
     if args.checkpoint and args.network:
         raise ValueError("expected --checkpoint or --network, not both")
     if args.checkpoint:
-        return open_source({"checkpoint": args.checkpoint}, drawing.device)
+        return open_source({**drawing.network, "checkpoint": args.checkpoint}, drawing.device)
     if args.network:
         return open_source({"function": args.network}, drawing.device)
     function = drawing.network.get("function")

@@ -59,6 +59,11 @@ def add_parser(commands: Any) -> None:
         "--out", default="samples.png", metavar="PATH",
         help="x.png for a grid, x.npz for numbers, x/ for one image per seed; default samples.png",
     )  # fmt: skip
+    add(
+        "--codec", metavar="PATH",
+        help="an AutoencoderKL of diffusers that decodes latents, or none; default: data.codec of "
+        "the training",
+    )  # fmt: skip
     add("--columns", type=int, metavar="N", help="of the grid, default: about as many as rows")
     add("--zoom", type=int, metavar="N", help="pixels per value, default: small images enlarged")
     add("--range", default="-1,1", metavar="LOW,HIGH", help="values of black and white, -1,1")
@@ -77,7 +82,12 @@ def add_parser(commands: Any) -> None:
 def add_network(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say which network is meant; shared by sample and bench."""
     add = parser.add_argument
-    add("checkpoint", nargs="?", help="a checkpoint's file or directory, such as a quickstart's")
+    add("checkpoint", nargs="?", help="a training's folder, a model, or a checkpoint of a training")
+    add(
+        "--average", metavar="NAME",
+        help="which of a training's averages, or none for the weights themselves; default: the "
+        "model's, or the first",
+    )  # fmt: skip
     add(
         "--network", metavar="MODULE:FUNCTION",
         help="your own: a function that returns a network or a pydiffcore.Denoiser, or that is "
@@ -105,12 +115,18 @@ def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     from pydiffcore.cli import files
     from pydiffcore.cli.draw import draw
     from pydiffcore.cli.share import draw_shared
+    from pydiffcore.cli.source import OWN
 
-    source = opened(args)
-    plan = loaded(args, args.plan) if args.plan else traced(args, prediction_of(args, source))
+    source = opened(args, args.codec or OWN)
+    plan = plan_of(args, source)
     drawing = described(args, source, plan, 1 if ranks is None else ranks.count)
-    frame = frame_of(args, drawing)
+    frame = frame_of(args, drawing, source.pixels(drawing.shape))
     progress = shows_progress(args.progress)
+    if ranks is None or ranks.first:
+        if source.note:
+            print(source.note)
+        about = f"{plan.sampler} on {plan.levels}, {plan.nfe} network calls"
+        print(f"{about}, plan {plan.hash[:16]}", flush=True)
     start = time.perf_counter()
     if ranks is None:
         samples: Tensor | None = draw(drawing, plan, source, progress)
@@ -119,23 +135,38 @@ def _run(args: argparse.Namespace, ranks: Ranks | None) -> int:
     seconds = time.perf_counter() - start
     if samples is None:
         return 0
-    if files.form_of(args.out) == "npz":
-        samples = source.in_units(samples)
+    samples = source.written(samples, numbers=files.form_of(args.out) == "npz")
     written = files.save(args.out, samples, drawing, plan, frame)
-    print(f"{plan.sampler} on {plan.levels}, {plan.nfe} network calls, plan {plan.hash[:16]}")
     print(f"{written}, {seconds:.2f} s")
     return 0
 
 
-def opened(args: argparse.Namespace) -> Source:
-    """Return the network that the arguments name."""
+def opened(args: argparse.Namespace, codec: str = "none") -> Source:
+    """Return the network that the arguments name, with what decodes its samples."""
     from pydiffcore.cli.source import open_source
 
+    decoding = {} if codec == "none" else {"codec": codec}
     if (args.checkpoint is None) == (args.network is None):
         raise ValueError("expected one of: a checkpoint, or --network module:function")
     if args.checkpoint is not None:
-        return open_source({"checkpoint": args.checkpoint}, args.device)
-    return open_source({"function": args.network}, args.device)
+        average = {} if args.average is None else {"average": args.average}
+        return open_source({"checkpoint": args.checkpoint, **average, **decoding}, args.device)
+    if args.average is not None:
+        raise ValueError(f"--average is {args.average!r}, but --network has none")
+    return open_source({"function": args.network, **decoding}, args.device)
+
+
+def plan_of(args: argparse.Namespace, source: Source) -> Plan:
+    """Return the saved plan, or that of the arguments, a training's own where they say nothing."""
+    from pydiffcore.cli.native import NATIVE, planned
+
+    if args.plan:
+        return loaded(args, args.plan)
+    if source.cell is not None:
+        return planned(args, source.cell)
+    if args.sampler == NATIVE:
+        raise ValueError("--sampler is native, but --network says not how it was trained")
+    return traced(args, prediction_of(args, source))
 
 
 def prediction_of(args: argparse.Namespace, source: Source) -> Prediction:
@@ -175,18 +206,18 @@ def described(args: argparse.Namespace, source: Source, plan: Plan, processes: i
     )
 
 
-def frame_of(args: argparse.Namespace, drawing: Drawing) -> Frame:
-    """Return how the samples become pixels."""
+def frame_of(args: argparse.Namespace, drawing: Drawing, shape: tuple[int, ...]) -> Frame:
+    """Return how what is written of the samples, each of this shape, becomes pixels."""
     from pydiffcore.cli.files import Frame, check_form, default_zoom, form_of
 
     low, high = pair("--range", args.range)
     if not low < high:
         raise ValueError(f"--range is {args.range!r}, expected LOW,HIGH with LOW < HIGH")
-    check_form(args.out, drawing.shape)
+    check_form(args.out, shape)
     count = len(drawing.seeds)
     columns = max(round(count**0.5), 1) if args.columns is None else args.columns
     grid = form_of(args.out) == "png"
-    zoom = args.zoom if args.zoom is not None else default_zoom(drawing.shape) if grid else 1
+    zoom = args.zoom if args.zoom is not None else default_zoom(shape) if grid else 1
     if columns < 1 or zoom < 1:
         raise ValueError(f"--columns is {columns}, --zoom is {zoom}: expected at least 1")
     return Frame(low, high, zoom, columns, tuple(range(count)))

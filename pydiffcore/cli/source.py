@@ -10,17 +10,21 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pydiffcore.adapters.autoencoder import KLCodec
     from pydiffcore.data import Span
     from pydiffcore.denoiser import Denoiser
+    from pydiffcore.train.presets import Cell
 
-__all__ = ["Source", "is_local", "open_source", "takes"]
+__all__ = ["OWN", "Source", "is_local", "open_source", "takes"]
+
+OWN = "own"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,9 @@ class Source:
         classes: number of classes, None where it is unknown or there are none.
         where: what :func:`open_source` opens it again with, and the SHA-256 of its file.
         span: of data in floating point, whose units files of numbers have; None elsewhere.
+        cell: how a checkpoint was trained, None where nobody knows.
+        codec: what decodes the samples, None where they are what is wanted.
+        note: what a user should know of the choice of weights, or "".
 
     """
 
@@ -41,6 +48,9 @@ class Source:
     classes: int | None
     where: Mapping[str, str]
     span: Span | None = None
+    cell: Cell | None = None
+    codec: KLCodec | None = None
+    note: str = ""
 
     @property
     def network(self) -> Callable[..., Any]:
@@ -53,12 +63,25 @@ class Source:
         """Return samples in the units of the data that the network was trained on."""
         return x0 if self.span is None else self.span.restored(x0)
 
+    def written(self, x0: Tensor, numbers: bool) -> Tensor:
+        """Return samples as a file has them: of numbers in uint8 or the data's units, or x0."""
+        if self.codec is None:
+            return self.in_units(x0) if numbers else x0
+        pixels = self.codec.decode(self.in_units(x0)).cpu()
+        return pixels if numbers else pixels.float() / 127.5 - 1
+
+    def pixels(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of what is written of a sample."""
+        return shape if self.codec is None else self.codec.pixels(shape)
+
 
 def open_source(where: Mapping[str, str], device: str = "cpu") -> Source:
     """Open a network.
 
     Args:
-        where: ``checkpoint`` with a file or directory, or ``function`` with ``module:function``.
+        where: ``checkpoint`` with a file or directory, and ``average`` with the name of one of its
+            averages or without; or ``function`` with ``module:function``.
+            ``codec`` names what decodes its samples, or is own for what its training names.
         device: where its weights are put, if it has any.
 
     """
@@ -67,11 +90,24 @@ def open_source(where: Mapping[str, str], device: str = "cpu") -> Source:
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"--device is {device}, but torch finds no CUDA device")
     given = where.get("checkpoint")
-    source = _checkpoint(given) if given else _function(where["function"])
+    source = _checkpoint(given, where.get("average")) if given else _function(where["function"])
     network: Any = source.network
     if hasattr(network, "parameters"):
         network.to(device).eval()
-    return source
+    return _decoded(source, where.get("codec"), device)
+
+
+def _decoded(source: Source, codec: str | None, device: str) -> Source:
+    """Return a source with its codec, if one is wanted, and named as what was opened."""
+    where = dict(source.where)
+    own = where.pop("codec", None)
+    name = own if codec == OWN else codec
+    if not name:
+        return replace(source, where=where)
+    from pydiffcore.adapters.autoencoder import KLCodec
+
+    where["codec"] = name
+    return replace(source, where=where, codec=KLCodec.open(name, device))
 
 
 def takes(network: Callable[..., Any], argument: str) -> bool:
@@ -84,19 +120,29 @@ def takes(network: Callable[..., Any], argument: str) -> bool:
     return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _checkpoint(given: str) -> Source:
-    from pydiffcore.train.model import load_model, stem_of
+def _checkpoint(given: str, average: str | None) -> Source:
+    from pydiffcore.train.model import built
+    from pydiffcore.train.stored import stored
 
-    stem = stem_of(given)
-    model = load_model(stem)
+    held = stored(given, average)
+    stem, model = held.path, built(held)
     described = json.loads(stem.with_name(f"{stem.name}.json").read_bytes())
     where = {"checkpoint": str(stem), "sha256": str(described["sha256"])}
+    if held.average:
+        where["average"] = held.average
+    training = held.meta.get("training") or {}
+    if own := training.get("config", {}).get("data", {}).get("codec"):
+        where["codec"] = str(own)
     if model.observed is not None:
         raise ValueError(
             f"{stem} is conditioned on observations: expected a draw from Python, with "
             "load_model(...).denoiser(observation=...)"
         )
-    return Source(model.denoiser(), model.shape, model.classes or None, where, model.span)
+    note = f"{stem}: {held.note}" if held.note else ""
+    return Source(
+        model.denoiser(), model.shape, model.classes or None, where, model.span, model.cell,
+        note=note,
+    )  # fmt: skip
 
 
 def _function(name: str) -> Source:

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pydiffcore.cli.grids import Grids
     from pydiffcore.data.source import Source
     from pydiffcore.train.config import Config
+    from pydiffcore.train.footprint import Footprint
     from pydiffcore.train.ranks import Ranks
     from pydiffcore.train.trainer import Report, Trainer
 
@@ -68,16 +70,18 @@ def _config(args: argparse.Namespace) -> Config:
 
 
 def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
+    from pydiffcore.cli.grids import Grids
     from pydiffcore.train.model import save_trained
     from pydiffcore.train.run import run as whole
 
-    watcher = Watcher(config, source, folder) if here.first else None
+    grids = Grids(config, source, folder, here)
+    watcher = Watcher(config, source, folder, grids) if here.first else None
     shown: dict[str, Any] = (
         {} if watcher is None else {"begin": watcher.begin, "tick": watcher.tick}
     )
     together = here.first or config.run.shard  # who has only a part of the network calls it too
     try:
-        out = whole(config, source, folder, here, watch=watcher or Grids(config, folder), **shown)
+        out = whole(config, source, folder, here, watch=watcher or grids, **shown)
     except FloatingPointError as error:
         print(f"pydiffcore train: {error}; the checkpoints before it are in {folder}")
         return 1
@@ -86,7 +90,7 @@ def _train(config: Config, source: Source, folder: Path, here: Ranks) -> int:
             watcher.close()
     if together and out.finished:
         save_trained(folder / "model", out.trainer)
-        _draw(out.trainer, folder / "samples.png")
+        grids.draw(out.trainer, folder / "samples.png")
     if here.first and out.finished:
         print(f"{folder / 'model'}.safetensors: {_next(source, folder)} draws from it")
     elif here.first and out.saved:
@@ -108,36 +112,40 @@ def _next(source: Source, folder: Path) -> str:
 def _dry(config: Config, source: Source, here: Ranks) -> int:
     """Print the configuration, sizes, and the time of a step."""
     from pydiffcore.data import Loader
+    from pydiffcore.train.footprint import footprint
     from pydiffcore.train.run import trainer_of
 
     trainer = trainer_of(config, source, here)
     batch = config.optimiser.batch
     with Loader(source, batch=batch, workers=0, rank=here.rank, ranks=here.count) as loader:
-        trainer.advance(next(loader))
+        first = next(loader)
+        held = footprint(trainer, first)
+        if here.first:  # before a step, for which memory may not suffice
+            print(config.model_dump_json(indent=1))
+            print(_summary(trainer, source, held), flush=True)
+        trainer.advance(first)
         began = time.perf_counter()
         trainer.advance(next(loader))
         seconds = time.perf_counter() - began
     if here.first:
-        print(config.model_dump_json(indent=1))
-        print(_summary(trainer, source))
         print(f"time         {seconds:.3f} s a step, {batch / seconds:.0f} images/s, "
               f"{config.steps * seconds / 3600:.2g} h")  # fmt: skip
     return 0
 
 
-def _summary(trainer: Trainer, source: Source) -> str:
-    """Return what a training is made of, as far as no step need be done to know it."""
+def _summary(trainer: Trainer, source: Source, held: Footprint | None = None) -> str:
+    """Return what a training is made of; without what is held no step need be done to know it."""
+    from pydiffcore.train.footprint import footprint
+
     config = trainer.config
     count = sum(each.numel() for each in trainer.network.parameters())
-    copies = 4 + len(trainer.averages)  # weights, gradients, two moments, averages
-    held = copies * 4 * count / 2**20 / (trainer.ranks.count if config.run.shard else 1)
+    more = "; activations come on top, which --dry-run measures" if held is None else ""
     return (
         f"data         {len(source)} images {source.shape}, {source.classes} classes\n"
         f"network      {config.network_name}, {count / 1e6:.2f} M parameters, preset "
         f"{config.preset}\n"
         f"{_fitted(trainer)}"
-        f"memory       {held:.0f} MiB of weights, moments, averages, "
-        "and the activations of a batch\n"
+        f"memory       {(held or footprint(trainer)).text()}{more}\n"
         f"steps        {config.steps} of {config.optimiser.batch} images, on {trainer.ranks.device}"
     )
 
@@ -152,58 +160,11 @@ def _fitted(trainer: Trainer) -> str:
     return f"fitted       {said} for {shape}, in place of its paper's\n" if options else ""
 
 
-def _draw(trainer: Trainer, path: Path) -> None:
-    """Write a grid of the first average by the preset's own sampler, from fixed seeds.
-
-    Where the training is sharded all ranks draw it, and the first writes. Samples that are no
-    images, of 1 or 3 channels, are not drawn.
-    """
-    if len(trainer.shape) != 3 or trainer.shape[0] not in (1, 3):
-        return
-    import torch
-
-    import pydiffcore
-    from pydiffcore.cli import pictures
-    from pydiffcore.train.native import native_plan
-
-    config = trainer.config
-    network = next(iter(trainer.averages.values()))
-    prediction, count = trainer.cell.prediction, config.run.samples
-    plan = native_plan(trainer.cell, config.run.steps_of(trainer.cell), bounds=(-1.0, 1.0))
-    condition = {}
-    if trainer.classes:
-        condition["class_labels"] = torch.arange(count, device=trainer.ranks.device) % (
-            trainer.classes
-        )
-    model = pydiffcore.Denoiser(
-        network, prediction, condition, learned_variance=trainer.cell.learned_variance
-    )
-    x0 = pydiffcore.sample(
-        model, plan, shape=trainer.shape, seeds=range(count), device=trainer.ranks.device
-    )
-    if trainer.ranks.first:
-        columns = trainer.classes if 0 < trainer.classes <= 16 else 8
-        pictures.write_grid(path, pictures.to_pixels(x0), columns)
-
-
-class Grids:
-    """Samples as the training goes."""
-
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.every, self.folder, self.drawn = config.run.sample_every, folder, 0
-
-    def __call__(self, trainer: Trainer, line: dict[str, Any]) -> None:
-        """Draw a grid where one is due."""
-        if self.every and line["step"] // self.every > self.drawn:
-            self.drawn = line["step"] // self.every
-            _draw(trainer, self.folder / f"samples-{line['step']:08d}.png")
-
-
 class Watcher:
     """A progress bar, TensorBoard where it is installed, and samples as the training goes."""
 
-    def __init__(self, config: Config, source: Source, folder: Path) -> None:
-        self.config, self.source, self.grids = config, source, Grids(config, folder)
+    def __init__(self, config: Config, source: Source, folder: Path, grids: Grids) -> None:
+        self.config, self.source, self.grids = config, source, grids
         self.bar: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -216,6 +177,8 @@ class Watcher:
         """Say what will be done, and open the bar where the training stands."""
         with suppress(OSError):
             print(_summary(trainer, self.source), flush=True)
+            if self.grids.lacking:
+                print(self.grids.lacking, flush=True)
         try:
             from tqdm.auto import tqdm
         except ImportError:

@@ -23,6 +23,7 @@ NAMES = {
     "images": ("images", "actions", "x", "samples", "arr_0"),
     "labels": ("labels", "y", "classes", "arr_1"),
     "observations": ("observations", "obs"),
+    "codec": ("codec",),
 }
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Numbers:
         observations: what each sample is conditioned on, floating point [N, O], or None; scaled
             like the values. They come in the place of labels.
         where: what error messages call it.
+        codec: name and scale of what encoded latents, or None.
 
     Attributes:
         shape: of one sample.
@@ -48,7 +49,9 @@ class Numbers:
         observations: Any = None,
         *,
         where: str = "the array",
+        codec: Mapping[str, Any] | None = None,
     ) -> None:
+        self.codec = codec
         self.where, self.values = where, _checked(values, (2, 3, 4), where)
         self.shape, self.span = self.values.shape[1:], Span.of(self.values)
         self.labels = self.observations = None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,20 @@ def _stored(path: Path) -> Array | Numbers:
     values, labels = arrays["images"], arrays.get("labels")
     seen = arrays.get("observations")
     if values.dtype.kind == "f":
-        return Numbers(values, labels, seen, where=str(path))
+        return Numbers(values, labels, seen, where=str(path), codec=_codec(arrays, path))
     if seen is not None:
         raise ValueError(f"{path} has observations, but {values.dtype} values: expected float32")
     return Array(values, labels, where=str(path))
+
+
+def _codec(arrays: dict[str, Any], path: Path) -> dict[str, Any] | None:
+    """Return what is said of the codec that made the latents of a file."""
+    if "codec" not in arrays:
+        return None
+    try:
+        return dict(json.loads(str(arrays["codec"])))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} says of its codec what is no JSON: {error}") from None
 
 
 def _at(where: str, convert: bool, split: str) -> Collection | Array:

@@ -5,14 +5,18 @@
 
 Song et al. 2021 (arXiv 2011.13456), appendix H: residual blocks whose sums are divided by √2,
 one head of attention at 16×16, and for NCSN++ Fourier features of the number, the FIR filter
-[1, 3, 3, 1], and the image itself at each resolution added to the encoder ("residual").  The
-defaults are the networks of Karras et al. 2022 (arXiv 2206.00364), table 7, for CIFAR-10.
+[1, 3, 3, 1], and the image itself at each resolution added to the encoder ("residual").  Of the
+paper's other progressive architectures, "skip" of the input adds 1×1 convolutions of the shrunk
+image, "skip" of the output sums images of all resolutions, and "residual" of it carries features
+from one resolution to the next.  The defaults are the networks
+of Karras et al. 2022 (arXiv 2206.00364), table 7, for CIFAR-10.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -31,6 +35,7 @@ __all__ = ["DDPMpp", "NCSNpp", "ScoreSDE"]
 HALF = math.sqrt(0.5)
 EPS = 1e-6
 FOURIER_SCALE = 16.0
+INPUTS = OUTPUTS = ("none", "skip", "residual")
 
 
 class Shrink(nn.Module):
@@ -45,6 +50,19 @@ class Shrink(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, outputs, H/2, W/2] of x [B, inputs, H, W]."""
         return self.conv(self.filter.blur(x, self.margin))
+
+
+class Grow(nn.Module):
+    """Features, doubled and filtered, by a 3×3 convolution."""
+
+    def __init__(self, inputs: int, outputs: int, taps: Sequence[float]) -> None:
+        super().__init__()
+        self.filter = Resample(1, taps)
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return [B, outputs, 2H, 2W] of h [B, inputs, H, W]."""
+        return self.conv(self.filter(h))
 
 
 class Leave(nn.Module):
@@ -75,8 +93,10 @@ class ScoreSDE(nn.Module):
         augmentation: size of a vector that says how the image was augmented, 0 for none.
         embedding: "positional" or "fourier" features of the number.
         taps: of the resampling filter.
-        progressive_input: "none", or "residual": the encoder reads the shrunk image.
-        progressive_output: "none", or "skip": F is a sum over the resolutions.
+        progressive_input: "none"; "skip" or "residual": the encoder reads the shrunk image, at each
+            resolution alone, or as it was worked into the resolution before.
+        progressive_output: "none"; "skip": F is a sum over the resolutions; "residual": what is
+            summed are features, of which the last make F.
         checkpointing: recompute the blocks in the backward pass.
 
     Raises:
@@ -106,8 +126,8 @@ class ScoreSDE(nn.Module):
         checks.at_least(0, classes=classes, augmentation=augmentation)
         checks.at_least(4, width=width)
         checks.one_of("embedding", embedding, ("positional", "fourier"))
-        checks.one_of("progressive_input", progressive_input, ("none", "residual"))
-        checks.one_of("progressive_output", progressive_output, ("none", "skip"))
+        checks.one_of("progressive_input", progressive_input, INPUTS)
+        checks.one_of("progressive_output", progressive_output, OUTPUTS)
         self.config: dict[str, Any] = {
             "channels": channels, "classes": classes, "size": size, "width": width,
             "multipliers": list(multipliers), "blocks": blocks, "attention": list(attention),
@@ -143,15 +163,24 @@ class ScoreSDE(nn.Module):
 
     def _progressive(self, channels: int, widths: list[int], taps: Sequence[float]) -> None:
         shrinking = [place.outputs for place in self.down if place.resample]
-        residual = self.config["progressive_input"] == "residual"
+        kind = self.config["progressive_input"]
+        self.reduce = Resample(-1, taps)
+        self.join = nn.ModuleList(nn.Conv2d(channels, w, 1) for w in shrinking if kind == "skip")
         self.shrink = nn.ModuleList(
             Shrink(inputs, outputs, taps)
             for inputs, outputs in zip([channels, *shrinking], shrinking, strict=False)
-            if residual
+            if kind == "residual"
         )
-        summed = widths if self.config["progressive_output"] == "skip" else widths[:1]
+        kind = self.config["progressive_output"]
         self.enlarge = Resample(1, taps)
-        self.leave = nn.ModuleList(Leave(w, channels) for w in summed)
+        self.leave = nn.ModuleList(
+            Leave(w, channels) for w in (widths if kind == "skip" else widths[:1])
+        )
+        carried = len(widths) > 1 and kind == "residual"
+        self.first = nn.ModuleList([Leave(widths[-1], widths[-1])] if carried else [])
+        self.grow = nn.ModuleList(
+            Grow(inputs, outputs, taps) for outputs, inputs in pairwise(widths) if carried
+        )
 
     def _initialise(self) -> None:
         for module in self.modules():
@@ -164,7 +193,8 @@ class ScoreSDE(nn.Module):
                 zeroed(module.conv_out)
             elif isinstance(module, Attention):
                 zeroed(module.out)
-            elif isinstance(module, Leave):
+        for module in self.leave:
+            if isinstance(module, Leave):
                 zeroed(module.conv)
 
     def embed(
@@ -216,16 +246,25 @@ class ScoreSDE(nn.Module):
             h = call(block, left[-1], e, again=again)
             if place.resample and len(self.shrink):
                 h = image = (h + self.shrink[place.level - 1](image)) * HALF
+            if place.resample and len(self.join):
+                image = self.reduce(image)
+                h = h + self.join[place.level - 1](image)
             left.append(h)
         return left
 
     def _decode(self, left: list[Tensor], e: Tensor) -> Tensor:
-        again, h, F = self.config["checkpointing"], left[-1], None
+        again, h = self.config["checkpointing"], left[-1]
+        F = carried = None
         blocks = list(zip(self.up, self.decoder, strict=True))
         for i, (place, block) in enumerate(blocks):
             h = torch.cat([h, left.pop()], dim=1) if place.skip else h
             h = call(block, h, e, again=again)
             ends_level = i + 1 == len(blocks) or blocks[i + 1][0].resample == 1
+            if ends_level and len(self.grow):
+                if carried is None:
+                    carried = self.first[0](h)
+                else:
+                    h = carried = (self.grow[place.level](carried) + h) * HALF
             if ends_level and place.level < len(self.leave):
                 F = self.leave[place.level](h) + (0 if F is None else self.enlarge(F))
         assert F is not None

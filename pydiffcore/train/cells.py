@@ -80,10 +80,13 @@ def _made(part: str, given: Mapping[str, Any], process: Process) -> Any:
 
 
 def _betas(given: Mapping[str, Any]) -> Any:
-    """Return the table of betas of a name and its arguments."""
+    """Return the table of betas of a name and its arguments, of which one may be a table."""
     names = [name for name in processes.__all__ if name.endswith("_betas")]
+    names.append("rescale_zero_terminal_snr")
     rest = dict(given)
     name = rest.pop("name", None)
+    if isinstance(rest.get("betas"), Mapping):
+        rest["betas"] = _betas(rest["betas"])
     if name not in names:
         raise ValueError(f"process.betas.name is {name!r}, expected one of {', '.join(names)}")
     checked("process.betas", str(name), getattr(processes, str(name)), rest)

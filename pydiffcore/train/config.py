@@ -33,6 +33,7 @@ from pydiffcore.train.laws import discrete_uniform
 from pydiffcore.train.native import CHOICES
 from pydiffcore.train.presets import LOSSES, PRESETS, Cell
 from pydiffcore.train.rates import Rate
+from pydiffcore.train.together import check_together
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -65,6 +66,7 @@ class Data(Section):
     skip_corrupt: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] = 2
     changed: bool = False  # go on where a checkpoint saw other samples
+    codec: str | None = None  # a folder of diffusers' AutoencoderKL, which decodes grids of latents
 
 
 class Network(Section):
@@ -101,6 +103,8 @@ class Run(Section):
     sample_steps: Annotated[int, Field(ge=1)] | None = None  # of the preset's own sampler
     patience: Count = 20  # steps in a row whose gradients are not finite
     shard: bool = False  # weights, moments and averages in parts on all ranks
+    compile: bool = False  # torch.compile of the network in training
+    channels_last: bool = False  # weights and images in memory as [B, H, W, C]
 
     def steps_of(self, cell: Cell) -> int:
         """Return ``sample_steps``; where it is None 50, or as many as the cell's table has."""
@@ -118,6 +122,8 @@ class Config(Section):
             gives a process gives its prediction too, and its law unless the table's entries are
             all that can be drawn (``importance``, or a loss with a bound).
         loss, sampler: replace the cell's, of LOSSES and of ``native_plan``.
+        huber: c of a pseudo-Huber loss in place of the square; of loss "denoising" alone.
+        scales: largest weight of the error's frequencies, of images; of loss "denoising" alone.
         importance: draw a table's levels by their losses' second moments (iDDPM).
         averages: of the weights, as {"ema": {"kind": "half_life", "images": 5e5}}; the first is
             what is sampled from.
@@ -132,6 +138,8 @@ class Config(Section):
     law: dict[str, Any] | None = None
     loss: Literal[LOSSES] | None = None  # type: ignore[valid-type]
     sampler: Literal[tuple(CHOICES)] | None = None  # type: ignore[valid-type]
+    huber: Positive | None = None
+    scales: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     importance: bool = False
     data: Data = Data()
     network: Network = Network()
@@ -189,6 +197,7 @@ class Config(Section):
         if self.data.augment and name not in ("ddpmpp", "ncsnpp"):
             raise ValueError(f"data.augment is {self.data.augment}, but {name} is not told of "
                              "augmentation; expected network.name ddpmpp or ncsnpp")  # fmt: skip
+        check_together(self)
         return self
 
     @property

@@ -15,7 +15,7 @@ from torch import Tensor
 __all__ = ["spectrum"]
 
 
-def spectrum(x: Tensor, scales: int) -> Tensor:
+def spectrum(x: Tensor, scales: float) -> Tensor:
     """Return the orthonormal DCT-II of x over its spatial axes, times sqrt(w).
 
     Frequency k = 1 … n of an axis of n elements has w = min(−log2(k/(2 n)), scales), and a

@@ -76,7 +76,7 @@ def denoising_terms(
     stream: int = 0,
     weight: Weight | None = None,
     huber: float | None = None,
-    scales: int = 1,
+    scales: float = 1,
     each: float | None = None,
     condition: Mapping[str, Any] | None = None,
 ) -> Tensor:

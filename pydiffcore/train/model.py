@@ -17,14 +17,14 @@ from pydiffcore.denoiser import Denoiser
 from pydiffcore.networks import NETWORKS
 from pydiffcore.prediction import Prediction
 from pydiffcore.train import checkpoint
-from pydiffcore.train.cells import replaced
-from pydiffcore.train.presets import PRESETS
+from pydiffcore.train.presets import PRESETS, Cell
 from pydiffcore.train.shard import whole
+from pydiffcore.train.stored import Stored, cell_of, described, stored
 
 if TYPE_CHECKING:  # it needs pydantic, which a model that is loaded does not
     from pydiffcore.train.trainer import Trainer
 
-__all__ = ["Model", "load_model", "save_trained", "stem_of"]
+__all__ = ["Model", "built", "load_model", "save_trained"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Model:
         learned_variance: whether its output has a variance behind F.
         span: of data in floating point, None of images: ``span.restored(x0)`` has its units.
         observed: span of the observations that a sample is conditioned on, or None.
+        cell: how it was trained, which ``native_plan`` takes; None where that is not known.
     """
 
     network: nn.Module
@@ -48,6 +49,7 @@ class Model:
     learned_variance: bool = False
     span: Span | None = None
     observed: Span | None = None
+    cell: Cell | None = None
 
     @property
     def classes(self) -> int:
@@ -106,18 +108,10 @@ def save_trained(
         raise ValueError(f"average is {average!r}, expected one of {', '.join(names)}")
     network, config = trainer.averages[name], trainer.config
     own: Any = network.config
-    meta = {
-        "network": {"name": config.network_name, **own},
-        "prediction": {
-            "name": config.preset, "learned_variance": trainer.cell.learned_variance,
-            "process": config.process, "prediction": config.prediction, "loss": config.loss,
-        },
-        "shape": list(trainer.shape),
-        "units": None if trainer.units is None else asdict(trainer.units),
-        "training": {
-            "config": config.model_dump(mode="json"), "step": trainer.step, "average": name,
-        },
-    }  # fmt: skip
+    meta = described(
+        {"name": config.network_name, **own}, config.model_dump(mode="json"), trainer.shape,
+        None if trainer.units is None else asdict(trainer.units), trainer.step, name,
+    )  # fmt: skip
     state = whole(network.state_dict(), trainer.ranks)
     if trainer.ranks.first:
         checkpoint.save(path, state, meta)
@@ -128,66 +122,44 @@ def _span(units: Mapping[str, Any] | None, name: str) -> Span | None:
     return None if given is None else Span(tuple(given["low"]), tuple(given["high"]))
 
 
-def stem_of(path: str | Path) -> Path:
-    """Return the name of a checkpoint that is given as its folder, either file, or that name.
-
-    A checkpoint whose name is also a folder's is the one that is meant.
-
-    Raises:
-        ValueError: a folder holds none, or several of which none is called model.
-    """
-    path = Path(path)
-    files = [path.with_name(f"{path.name}{ending}") for ending in (".json", ".safetensors")]
-    if not path.is_dir() or all(file.is_file() for file in files):
-        return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
-    found = path.glob("*.safetensors")
-    names = sorted(f.stem for f in found if not f.stem.endswith(".previous"))
-    if not names and (path / "checkpoints").is_dir():
-        raise ValueError(
-            f"{path} holds no model yet: its training writes one at its end, and the same "
-            "`pydiffcore train` goes on"
-        )
-    if len(names) != 1 and "model" not in names:
-        raise ValueError(
-            f"{path} holds the checkpoints {', '.join(names) or '(none)'}; expected one, or one "
-            "that is called model"
-        )
-    return path / (names[0] if len(names) == 1 else "model")
-
-
-def load_model(path: str | Path) -> Model:
-    """Read a model that :func:`save_trained` wrote, in evaluation mode.
+def load_model(path: str | Path, average: str | None = None) -> Model:
+    """Read a model that :func:`save_trained` wrote, or a training's average, in evaluation mode.
 
     Args:
-        path: the folder of a training, or the model's name with either ending or without.
+        path: the folder of a training, or the model's or a checkpoint's name with either ending or
+            without. Of a training that has no model yet it is the newest whole checkpoint.
+        average: which of the training's, "none" for its weights themselves; None for the model's,
+            or the first.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: the checkpoint is truncated or altered, or holds something else; a folder
-            holds no model, or several of which none is called model.
+            holds no model, or several of which none is called model; there is no such average.
     """
-    path = stem_of(path)
-    tensors, meta = checkpoint.load(path)
+    return built(stored(path, average))
+
+
+def built(held: Stored) -> Model:
+    """Return the model of weights that were read; ValueError where they are none."""
+    path, tensors, meta = held.path, held.tensors, held.meta
     try:
         network = dict(meta["network"])
         meaning = dict(meta["prediction"])
         kinds, learned = (network.pop("name"), meaning.pop("name")), meaning["learned_variance"]
         shape = tuple(int(size) for size in meta["shape"])
-        units = [_span(meta.get("units"), name) for name in ("span", "observed")]
+        span, observed = (_span(meta.get("units"), name) for name in ("span", "observed"))
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} holds no model: {error!r} in its JSON") from None
-    if kinds[1] in PRESETS and kinds[0] in NETWORKS:
-        given = {part: meaning.get(part) for part in ("process", "prediction")}
-        cell = replaced(PRESETS[kinds[1]], given, loss=meaning.get("loss"))
-        prediction = cell.prediction
-    else:
+    if kinds[1] not in PRESETS or kinds[0] not in NETWORKS:
         raise ValueError(
             f"{path} holds a model of {kinds}, expected a network of {', '.join(NETWORKS)} and "
             f"the prediction of a preset, {', '.join(PRESETS)}"
         )
+    cell = cell_of((meta.get("training") or {}).get("config") or {"preset": kinds[1], **meaning})
     made = NETWORKS[kinds[0]](**network)
     try:
         made.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit its own description: {error}") from None
-    return Model(made.eval().requires_grad_(False), prediction, shape, meta, bool(learned), *units)
+    made = made.eval().requires_grad_(False)
+    return Model(made, cell.prediction, shape, meta, bool(learned), span, observed, cell)

@@ -14,7 +14,7 @@ from pydiffcore.levels import Levels
 from pydiffcore.plan import Plan, trace
 from pydiffcore.train.presets import Cell
 
-__all__ = ["CHOICES", "native_plan"]
+__all__ = ["CHOICES", "native_choice", "native_plan"]
 
 REPEATS = 5  # NCSNv2's Langevin steps at each level
 SNR = 0.16  # of the corrector, Song et al. 2021, appendix G
@@ -52,12 +52,30 @@ def native_plan(
     (arXiv 2011.13456), appendices C, D and G; Karras et al. 2022 (arXiv 2206.00364), Algorithm 1;
     Liu et al. 2023 (arXiv 2209.03003).
     """
-    if cell.sampler not in CHOICES:
-        raise ValueError(f"cell.sampler is {cell.sampler!r}, expected one of {', '.join(CHOICES)}")
-    chosen, options = CHOICES[cell.sampler](cell, n)
+    chosen, options = native_choice(cell, n)
     clip = bounds if cell.sampler == "ddpm" else None
     sampler = getattr(samplers, cell.sampler)
     return trace(sampler, chosen, cell.prediction, clip=clip, **options)
+
+
+def native_choice(cell: Cell, n: int | None = None, visited: Levels | None = None) -> Choice:
+    """Return the levels and the sampler's options of :func:`native_plan`.
+
+    Args:
+        cell, n: of :func:`native_plan`.
+        visited: levels in the place of the paper's, to which the options are fitted.
+
+    Raises:
+        ValueError: as :func:`native_plan`.
+    """
+    if cell.sampler not in CHOICES:
+        raise ValueError(f"cell.sampler is {cell.sampler!r}, expected one of {', '.join(CHOICES)}")
+    chosen, options = CHOICES[cell.sampler](cell, n)
+    if visited is None:
+        return chosen, options
+    if "step" in options:
+        options = {**options, "step": samplers.ncsnv2_step(visited, options["repeats"])}
+    return visited, options
 
 
 def _ddpm(cell: Cell, n: int | None) -> Choice:

@@ -8,7 +8,6 @@ snapshots/step-00000500-NAME.safetensors, .json   an average alone, for widths c
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -21,11 +20,10 @@ from pydiffcore import __version__
 from pydiffcore.train import checkpoint
 from pydiffcore.train.average import Power
 from pydiffcore.train.shard import placed, whole
+from pydiffcore.train.stored import steps_of
 from pydiffcore.train.trainer import Trainer
 
-__all__ = ["resumed", "save"]
-
-NAME = re.compile(r"step-(\d{8})\.json")
+__all__ = ["resumed", "save", "steps_of"]
 
 
 def save(folder: Path, trainer: Trainer, keep: int) -> Path:
@@ -53,16 +51,6 @@ def save(folder: Path, trainer: Trainer, keep: int) -> Path:
         for ending in checkpoint.ENDINGS:
             old.with_name(old.name + ending).unlink(missing_ok=True)
     return path
-
-
-def steps_of(folder: Path) -> list[tuple[int, Path]]:
-    """Return (step, path without ending) of every checkpoint, the newest first."""
-    found = []
-    for path in (folder / "checkpoints").glob("step-*.json"):
-        match = NAME.fullmatch(path.name)
-        if match:
-            found.append((int(match[1]), path.with_suffix("")))
-    return sorted(found, reverse=True)
 
 
 def resumed(folder: Path, trainer: Trainer) -> tuple[int, list[str]]:
@@ -165,7 +153,7 @@ def _numbers(config: dict[str, Any]) -> dict[str, Any]:
         inner = fields.items() if isinstance(fields, dict) else [("", fields)]
         flat |= {f"{section}.{name}".rstrip("."): value for name, value in inner}
     free = {name for name in flat if name.startswith("run.")} - {"run.seed"}
-    free |= {"data.workers", "data.source"}  # the images may have moved
+    free |= {"data.workers", "data.source", "data.codec"}  # the images may have moved
     free |= {"data.changed", "recipe"}  # what a recipe leaves is in the other fields
     if config["optimiser"]["rate"]["kind"] == "cosine":
         free -= {"run.images"}  # a cosine's end

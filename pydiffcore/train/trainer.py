@@ -28,6 +28,7 @@ from pydiffcore.train.adamw import AdamW
 from pydiffcore.train.ahead import Ahead
 from pydiffcore.train.average import paired
 from pydiffcore.train.bands import Bands
+from pydiffcore.train.calling import calling, put_channels_last
 from pydiffcore.train.config import Config
 from pydiffcore.train.loss import denoising_terms
 from pydiffcore.train.network import network_of
@@ -116,6 +117,8 @@ class Trainer:
         self.network = network_of(
             config, self.shape, self.classes, 0 if observed is None else len(observed.low)
         )
+        if config.run.channels_last:
+            put_channels_last(self.network)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.run.seed + 2**24)
             learns = self.cell.loss == "uncertainty"
@@ -124,6 +127,9 @@ class Trainer:
             self.network, config.kinds, self.ranks, config.run.shard
         )
         self._alone = alone(self._model, self.head)
+        self._called = calling(
+            self._model, compiled=config.run.compile, channels_last=config.run.channels_last
+        )
         self._kinds, parts, self._parameters = config.kinds, config.optimiser, self._learned()
         self.optimiser = AdamW(
             self._parameters, lr=parts.rate.peak, betas=parts.betas, eps=parts.eps,
@@ -213,6 +219,10 @@ class Trainer:
         else:
             torch.autograd.backward(terms, torch.full_like(terms, 1 / size))
 
+    def losses(self, batch: Batch, low: int, high: int) -> Tensor:
+        """Return the losses of some of this rank's samples, with their graph."""
+        return self._terms(batch, low, high)[1]
+
     def _terms(
         self, batch: Batch, low: int, high: int
     ) -> tuple[NDArray[np.float64], Tensor, list[Tensor]]:
@@ -278,8 +288,8 @@ class Trainer:
         if cell.loss in ("denoising", "uncertainty", "hybrid"):
             given["weight"] = cell.weight
         if cell.loss == "denoising":
-            given["each"] = each
-        about = (self._model, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
+            given |= {"each": each, "huber": self.config.huber, "scales": self.config.scales or 1}
+        about = (self._called, images, sigma, cell.prediction, *extra.get(cell.loss, ()))
         return TERMS[cell.loss](*about, **given)
 
     def _remember(self, noted: list[Tensor]) -> None:

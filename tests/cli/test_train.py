@@ -30,6 +30,7 @@ def test_a_training_leaves_a_model_that_is_sampled_from(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "0.08 M parameters, preset edm" in said
     assert "steps        6 of 16 images, on cpu" in said
+    assert "; activations come on top" in said
     names = {path.name for path in out.iterdir()}
     assert {"config.json", "log.jsonl", "model.json", "samples.png"} <= names
     assert "samples-00000004.png" in names
@@ -58,6 +59,8 @@ def test_a_dry_run_says_what_would_be_done(tmp_path, capsys):
     assert '"preset": "flow"' in said
     assert "800 images (1, 8, 8), 10 classes" in said
     assert "images/s" in said
+    kinds = ("weights", "gradients", "moments", "averages", "activations")
+    assert re.search("MiB: " + ", ".join(rf"{kind} [\d.]+" for kind in kinds), said)
     assert list(tmp_path.iterdir()) == [path]
 
 

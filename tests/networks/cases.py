@@ -25,6 +25,14 @@ CASES = {
         "size": 8, "width": 8, "multipliers": (1, 2), "blocks": 2, "attention": (4,),
         "progressive_output": "skip",
     }),
+    "ncsnpp, input skip": ("ncsnpp", {
+        "size": 8, "width": 8, "multipliers": (1, 2, 2), "blocks": 1, "attention": (4,),
+        "progressive_input": "skip",
+    }),
+    "ncsnpp, residual": ("ncsnpp", {
+        "size": 8, "width": 8, "multipliers": (1, 2, 3), "blocks": 1, "attention": (4,),
+        "progressive_output": "residual",
+    }),
     "dit": ("dit", {"channels": 3, "classes": 3, "width": 16, "depth": 2, "heads": 2}),
     "dit, variance": ("dit", {
         "channels": 3, "classes": 0, "width": 16, "depth": 1, "heads": 2, "patch": 4,

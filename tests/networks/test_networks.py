@@ -217,7 +217,7 @@ def test_wrong_labels_are_named(name):
         ("adm", {"channels": 0}), ("adm", {"classes": -1}), ("adm", {"size": 60}),
         ("adm", {"attention": (5,)}), ("adm", {"head_channels": 100}), ("adm", {"blocks": 0}),
         ("ddpmpp", {"width": 0}), ("ddpmpp", {"embedding": "random"}),
-        ("ddpmpp", {"progressive_input": "skip"}), ("ncsnpp", {"progressive_output": "sum"}),
+        ("ddpmpp", {"progressive_input": "sum"}), ("ncsnpp", {"progressive_output": "sum"}),
         ("edm2", {"head_channels": 0}), ("edm2", {"width": 0}), ("edm2", {"size": 12}),
         ("dit", {"width": 30}), ("dit", {"patch": 0}), ("dit", {"heads": 7}),
         ("refinenet", {"levels": -1}), ("refinenet", {"width": 1}),

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 import torch
-from networks.cases import alive, inputs
+from networks.cases import alive, build, inputs
 
 from pydiffcore.networks import DDPMpp, NCSNpp
 
@@ -77,3 +77,60 @@ def test_sums_are_divided_by_the_root_of_two():
         torch.nn.init.zeros_(block.conv_out.bias)
         if isinstance(block.skip, torch.nn.Identity) and not place.attends:
             torch.testing.assert_close(block(left[i], e), left[i] / 2**0.5)
+
+
+def test_input_skip_adds_the_image_at_each_lower_resolution():
+    network = alive("ncsnpp, input skip")
+    x, c_noise = inputs(network)
+    F = network(x, c_noise)
+    assert len(network.join) == 2
+    for join in network.join:
+        kept = join.weight.data.clone()
+        join.weight.data.zero_()
+        assert not torch.allclose(network(x, c_noise), F)
+        join.weight.data.copy_(kept)
+    e = network.embed(c_noise, None)
+    left, image = network._encode(x, e), x
+    for i, (place, block) in enumerate(zip(network.down, network.encoder, strict=True)):
+        h = block(left[i], e)
+        if place.resample:
+            image = network.reduce(image)
+            h = h + network.join[place.level - 1](image)
+        torch.testing.assert_close(left[i + 1], h, rtol=1e-4, atol=1e-5)
+    assert image.shape == (len(x), 3, x.shape[2] // 4, x.shape[3] // 4)
+
+
+def test_residual_output_carries_features_upwards():
+    network = alive("ncsnpp, residual")
+    x, c_noise = inputs(network)
+    F, seen = network(x, c_noise), []
+    assert [(each.conv.in_channels, each.conv.out_channels) for each in network.grow] == [
+        (16, 8), (24, 16),
+    ]  # fmt: skip
+    network.leave[0].register_forward_pre_hook(lambda _, h: seen.append(h[0]))
+    network.grow[0].register_forward_hook(lambda _, __, h: seen.append(h))
+    network.decoder[-1].register_forward_hook(lambda _, __, h: seen.append(h))
+    network(x, c_noise)
+    last, grown, h = seen
+    torch.testing.assert_close(h, (grown + last) / 2**0.5)
+    for module in (network.first[0].conv, network.grow[1].conv, network.grow[0].conv):
+        kept = module.weight.data.clone()
+        module.weight.data.zero_()
+        assert not torch.allclose(network(x, c_noise), F)
+        module.weight.data.copy_(kept)
+
+
+def test_parameters_of_progressive_architectures():
+    """Beside the plain network: C·w + w for each lower w; 3×3 convolutions between the widths."""
+    plain = parameters(NCSNpp, progressive_input="none")
+    assert parameters(NCSNpp, progressive_input="skip") - plain == 2 * (3 * 256 + 256)
+    added = parameters(NCSNpp, progressive_input="none", progressive_output="residual") - plain
+    assert added == 3 * (9 * 256 * 256 + 256) + 2 * 256
+    skip = parameters(NCSNpp, progressive_input="none", progressive_output="skip") - plain
+    assert skip == 2 * (2 * 256 + 9 * 256 * 3 + 3)
+
+
+@pytest.mark.parametrize("name", ["ncsnpp, input skip", "ncsnpp, residual"])
+def test_other_progressive_networks_start_as_zero(name):
+    network = build(name)
+    assert torch.count_nonzero(network(*inputs(network)[:2])) == 0

@@ -66,7 +66,7 @@ def test_a_folder_without_a_model_or_with_two_is_refused(saved):
     network, path = saved
     folder = path.parent / "run"
     (folder / "checkpoints").mkdir(parents=True)
-    with pytest.raises(ValueError, match="holds no model yet: its training writes one"):
+    with pytest.raises(ValueError, match="holds no model yet, nor a checkpoint"):
         load_model(folder)
     for name in ("a", "b"):
         written(folder / name, network)

@@ -61,7 +61,7 @@ def test_losses_exist():
 
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
-    """A working directory with runs/photos and runs/policy, as ``pydiffcore train`` leaves them."""
+    """A working directory with trainings, as ``pydiffcore train`` leaves them."""
     pytest.importorskip("safetensors")
     pytest.importorskip("sklearn")
     from pydiffcore.data import Numbers, open_source
@@ -80,6 +80,11 @@ def trained(tmp_path, monkeypatch):
     source = Numbers(rng.normal(size=(20, 8, 2)), observations=rng.normal(size=(20, 2)))
     trainer = runs.run(config, source, folder).trainer
     save_trained(folder / "model", trainer)
+    small = ["network.name=mlp", "network.options={width=8, depth=1}", "data.workers=0"]
+    wide = 'averages={a={kind="power", width=0.05}, b={kind="power", width=0.1}}'
+    often = ["optimiser.batch=8", "run.images=256", "run.save_every=2"]
+    config = configured(overrides=[*small, *often, wide])
+    runs.run(config, Numbers(rng.normal(size=(20, 2))), Path("runs", "averaged"))
 
 
 @pytest.mark.usefixtures("trained")
@@ -88,14 +93,18 @@ def test_code_runs(capsys):
     for code in re.findall(r"```python\n(.*?)```", PAGE, re.S):
         scopes.append({})
         exec(code, scopes[-1])
-    sampled, policy, vectors, *steps, drawn, plans = capsys.readouterr().out.splitlines()
+    sampled, policy, vectors, *widths, first, second, third, drawn, plans = (
+        capsys.readouterr().out.splitlines()
+    )
     assert sampled == "20 16 torch.uint8"
     assert scopes[0]["labels"].tolist() == [*range(10), *range(6)]
     assert policy == "10 (3, 8, 2)"
     assert vectors == "10 2"
+    assert widths == [f"{width}, step 32, 32 snapshots, True" for width in (0.07, 0.15)]
+    steps = first, second, third
     assert [step.split(",")[0] for step in steps] == ["step 0", "step 1", "step 2"]
     assert len({step.split(",")[1] for step in steps}) == 3  # no levels twice
     assert drawn == "torch.Size([4, 3, 16, 16])"
-    assert scopes[3]["drawn"].isfinite().all()
-    assert not scopes[3]["drawn"].requires_grad
+    assert scopes[4]["drawn"].isfinite().all()
+    assert not scopes[4]["drawn"].requires_grad
     assert plans == "250 20"
