@@ -144,6 +144,6 @@ def _combined(
     wanted: tuple[float, float],
 ) -> dict[str, Tensor]:
     """Return the combination in the dtypes of a network's own state."""
-    made = combined(snapshots, kept, wanted)
+    made = combined(snapshots, kept, wanted, dict(like.named_parameters()))
     own = like.state_dict()
     return {name: t.to(own[name].dtype) if name in own else t for name, t in made.items()}

@@ -107,8 +107,10 @@ def plan_of(
     rising = any(b > a for a, b in pairwise(sigmas))
     try:
         levels = explicit(sigmas, scaling, rising=rising)
-        given = {"scaling": scaling, "first_stream": first_stream(sigmas[0])}
-        plan = trace(method.sampler, levels, prediction, **given, **dict(method.options))
+        first, options = first_stream(sigmas[0]), dict(method.options)
+        plan = trace(
+            method.sampler, levels, prediction, scaling=scaling, first_stream=first, **options
+        )
     except ValueError as error:
         if "eta" in str(error) or not str(error).startswith(("sigma must", "explicit")):
             raise
