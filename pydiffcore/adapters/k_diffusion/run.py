@@ -66,15 +66,7 @@ def run(
         noise = told(noise_sampler, plan, x, sigmas)
     elif plan.draws and seed is None and not in_kernel:
         noise = Churn(x, levels[:-1]) if churn else default_noise_sampler(x)
-    runner = Runner(
-        plan,
-        x.shape[1:],
-        seeds_of(seed, len(x)) if plan.draws and noise is None else range(len(x)),
-        dtype=torch.float64 if x.dtype is torch.float64 else torch.float32,
-        io_dtype=x.dtype,
-        device=x.device,
-        noise=noise,
-    )
+    runner = _runner(plan, x, noise, seed)
     state, labels = runner.start(x.detach()), _labels(network, plan, x)
     for step in _progress(len(starts), disable):
         for call in range(starts[step], (*starts, plan.nfe)[step + 1]):
@@ -99,6 +91,19 @@ def _checked(x: Any, sigmas: Any) -> Tensor:
             f"sigmas is {tuple(sigmas.shape)} of {sigmas.dtype}, expected levels [n + 1], floating"
         )
     return sigmas
+
+
+def _runner(plan: Plan, x: Tensor, noise: Any, seed: Any) -> Runner:
+    """Return what runs the rows, with noise of the kernels' own where none is given."""
+    return Runner(
+        plan,
+        x.shape[1:],
+        seeds_of(seed, len(x)) if plan.draws and noise is None else range(len(x)),
+        dtype=torch.float64 if x.dtype is torch.float64 else torch.float32,
+        io_dtype=x.dtype,
+        device=x.device,
+        noise=noise,
+    )
 
 
 def _labels(network: Network, plan: Plan, x: Tensor) -> tuple[Tensor, ...]:
