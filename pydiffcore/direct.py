@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ def direct(
     x: Tensor | None = None,
     noise: Tensor | Callable[[float, float], Tensor] | None = None,
     clip: tuple[float, float] | None = None,
+    first_stream: int | None = None,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
     **options: Any,
@@ -81,6 +83,7 @@ def direct(
         noise: unit normals, one tensor [N, *shape] per draw of the sampler; a function of the
             levels (sigma, sigma_next) of the step; or None.
         clip: bounds of D, or None.
+        first_stream: as for :func:`pydiffcore.trace`.
         dtype: of every tensor, the network's included.
         device: of every tensor.
 
@@ -91,7 +94,10 @@ def direct(
     if x is None:
         x = float(levels.sigma[0]) * normal(seeds, shape, purpose=INITIAL, stream=0, **at)
     drawn = itertools.count()
-    first = draws_before(sampler, levels, options)
+
+    @cache
+    def first() -> int:
+        return draws_before(sampler, levels, options) if first_stream is None else first_stream
 
     def draw(*interval: float) -> Tensor:
         if callable(noise):
@@ -99,6 +105,6 @@ def direct(
         stream = next(drawn)
         if noise is not None:
             return noise[stream].to(**at)
-        return normal(seeds, shape, purpose=SAMPLER, stream=first + stream, **at)
+        return normal(seeds, shape, purpose=SAMPLER, stream=first() + stream, **at)
 
     return sampler(x.to(**at), DirectDenoiser(model, clip), levels, draw, **options)

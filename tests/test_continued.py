@@ -94,6 +94,36 @@ def test_first_stream_is_a_stream(first, error):
         pydiffcore.trace(samplers.ancestral, TAIL, first_stream=first)
 
 
+def adaptive(x, denoise, levels, noise):
+    """Draws where its state says so: it cannot be traced."""
+    for sigma, sigma_next in levels.steps():
+        x = denoise(x, sigma)
+        if float(abs(x).max()) >= 0:
+            x = x + sigma_next * noise(sigma, sigma_next)
+    return x
+
+
+def test_direct_runs_a_part_by_a_sampler_that_cannot_be_traced():
+    given = {"shape": (2,), "seeds": SEEDS, "x": torch.ones(5, 2)}
+    with pytest.raises(ValueError, match="first_stream is not given"):
+        pydiffcore.direct(adaptive, denoise, TAIL, **given)
+    found = pydiffcore.direct(adaptive, denoise, TAIL, first_stream=3, **given)
+    noise = [
+        pydiffcore.normal(SEEDS, (2,), purpose=SAMPLER, stream=3 + k, dtype=torch.float64)
+        for k in range(5)
+    ]
+    assert torch.equal(
+        found, pydiffcore.direct(adaptive, denoise, TAIL, noise=torch.stack(noise), **given)
+    )
+
+
+def test_a_part_whose_first_part_the_sampler_cannot_run():
+    sampler = samplers.ending(samplers.ancestral, steps=3)
+    with pytest.raises(ValueError, match=r"first_stream is not given.*steps is 3"):
+        pydiffcore.trace(sampler, TAIL)
+    assert pydiffcore.trace(sampler, TAIL, first_stream=3).first_stream == 3
+
+
 @pytest.mark.parametrize(
     "function", [k_diffusion.sample_euler_ancestral, k_diffusion.sample_dpmpp_2m_sde]
 )
@@ -119,6 +149,12 @@ def test_samplers_without_a_limit_at_pure_noise_are_refused(name, scaling):
     with pytest.raises(ValueError, match=f"{name}.*no limit there"):
         pydiffcore.trace(sampler, levels.flow_shift(8, 3.0), scaling=scaling)
     pydiffcore.trace(sampler, levels.set_first(levels.flow_shift(8, 3.0), 1e3), scaling=scaling)
+
+
+def test_a_long_step_from_pure_noise_is_no_missing_limit():
+    sigmas = [1e12, 1e-3, 0.0]
+    plan = pydiffcore.trace(samplers.flow_heun, levels.explicit(sigmas, pydiffcore.process.flow()))
+    assert plan.denoiser_weight.max() > 300
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ def _native(args: argparse.Namespace, cell: Cell, given: dict[str, str]) -> Plan
     from pydiffcore.train.native import native_choice
 
     visited = None
+    _check_bounds(args, cell)
     if any(getattr(args, rule) is not None for rule in RULES):
         visited = chosen_levels(args, cell.process, _trained(cell))
     levels, options = native_choice(cell, None if visited else args.steps, visited)
@@ -59,6 +60,22 @@ def _native(args: argparse.Namespace, cell: Cell, given: dict[str, str]) -> Plan
         sampler, levels, cell.prediction, clip=clip,
         scaling=cell.process if args.scaling else None, **{**options, **texts},
     )  # fmt: skip
+
+
+def _check_bounds(args: argparse.Namespace, cell: Cell) -> None:
+    """Refuse bounds of karras levels for a sampler whose own levels are others."""
+    given = [name for name in RULES[2:] if getattr(args, name) is not None]
+    if not given or args.levels is not None or args.sigmas is not None:
+        return
+    from pydiffcore.train.native import native_choice
+
+    own = native_choice(cell, None, None)[0].name
+    if not own.startswith("karras"):
+        flag = f"--{given[0].replace('_', '-')}"
+        raise ValueError(
+            f"{flag} is given, but the training's own sampler {cell.sampler} visits {own}: "
+            "expected --levels with it, such as --levels karras, and --steps"
+        )
 
 
 def _trained(cell: Cell) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,7 @@ from pydiffcore.process import Process
 
 __all__ = ["draws_before", "trace"]
 
-# Weights of D, or noise over its level, that no sampler has which is right from pure noise on:
-# those have up to 71 (lms), the others 1e3 and more in all but the shortest runs.
-FAR = 300.0
+FAR = 300.0  # a weight of D, or noise over its level, from which a plan's limit is looked at
 
 
 class TracedDenoiser:
@@ -116,8 +115,9 @@ def trace(
         first_stream=operator.index(first_stream),
         **compile_tape(tape, result, float(levels.sigma[0])),
     )
-    if levels.sigma[0] >= UNBOUNDED:
-        _check_limit(plan)
+    if levels.sigma[0] >= UNBOUNDED and carried(plan) > FAR:
+        lower = replace(levels, sigma=np.append(UNBOUNDED / 100, levels.sigma[1:]))
+        _check_limit(plan, trace(sampler, lower, prediction, first_stream=0, **options))
     return plan if scaling is None else plan.scaled(scaling)
 
 
@@ -125,18 +125,28 @@ def draws_before(sampler: Callable[..., Any], levels: Levels, options: dict[str,
     """Return how many draws a sampler makes on the levels that lie before these, of one list."""
     if levels.before is None:
         return 0
-    return len(_run(sampler, levels.before, False, options)[0].intervals)
+    try:
+        return len(_run(sampler, levels.before, False, options)[0].intervals)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"first_stream is not given, and what the sampler drew on {levels.before.name} cannot "
+            f"be counted: {error}"
+        ) from error
 
 
-def _check_limit(plan: Plan) -> None:
-    """Refuse a plan that the level which stands for infinity blows up."""
-    weight, noise = plan.denoiser_weight.max(), plan.noise_ratio.max()
-    if weight > FAR or noise > FAR:
+def carried(plan: Plan) -> float:
+    """Return the largest weight of D in a state, or of noise over its level."""
+    return float(max(plan.denoiser_weight.max(), plan.noise_ratio.max()))
+
+
+def _check_limit(plan: Plan, lower: Plan) -> None:
+    """Refuse a plan in which weights go on to grow with the level that stands for infinity."""
+    if carried(plan) > 3 * carried(lower):
         raise ValueError(
             f"{plan.sampler} on {plan.levels}: the first level, {plan.sigma_init:.0e}, stands for "
-            f"pure noise, and this sampler's formula has no limit there (weights of D up to "
-            f"{weight:.1e}, noise up to {noise:.1e} times its level). Start below it, as with "
-            "levels.set_first(levels, 1e3), or take one that has: flow_heun, euler, dpmpp_2m, …"
+            f"pure noise, and this sampler's formula has no limit there: weights grow with it, to "
+            f"{carried(plan):.1e}. Start below it, as with levels.set_first(levels, 1e3), or take "
+            "one that has: flow_heun, euler, dpmpp_2m, …"
         )
 
 

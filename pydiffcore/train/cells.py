@@ -20,6 +20,7 @@ from pydiffcore import process as processes
 from pydiffcore.process import Process
 from pydiffcore.train import laws, weights
 from pydiffcore.train.arguments import checked
+from pydiffcore.train.laws import discrete_uniform
 from pydiffcore.train.presets import Cell
 
 __all__ = ["PARTS", "replaced"]
@@ -38,6 +39,8 @@ def replaced(
 ) -> Cell:
     """Return a cell with the parts that are given; what they make of a process is of its own.
 
+    A table without a law of its own draws its entries.
+
     Args:
         cell: of ``PRESETS``.
         given: of some of PARTS the name of a function and its arguments, or None for the cell's.
@@ -53,6 +56,8 @@ def replaced(
         if wanted is not None:
             made[part] = _made(part, wanted, process)
             process = made.get("process", process)
+    if "process" in made and "law" not in made and process.size is not None:
+        made["law"] = discrete_uniform(process)
     return dataclasses.replace(cell, **made)
 
 

@@ -14,7 +14,6 @@ Fields are checked by pydantic, which names the field, what came and what is per
 from __future__ import annotations
 
 import copy
-import dataclasses
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,6 @@ from pydiffcore.train.arguments import checked, taken
 from pydiffcore.train.average import Average, Fixed, HalfLife, InversePower, Power
 from pydiffcore.train.cells import PARTS, replaced
 from pydiffcore.train.faults import said
-from pydiffcore.train.laws import discrete_uniform
 from pydiffcore.train.native import CHOICES
 from pydiffcore.train.presets import LOSSES, PRESETS, Cell
 from pydiffcore.train.rates import Rate
@@ -209,10 +207,7 @@ class Config(Section):
     def cell(self) -> Cell:
         """The cell of the preset with what replaces its parts."""
         names = {"loss": self.loss, "sampler": self.sampler}
-        cell = replaced(PRESETS[self.preset], self.parts, **names)
-        if self.process is None or self.law is not None or cell.process.size is None:
-            return cell
-        return dataclasses.replace(cell, law=discrete_uniform(cell.process))
+        return replaced(PRESETS[self.preset], self.parts, **names)
 
     @property
     def parts(self) -> dict[str, dict[str, Any] | None]:

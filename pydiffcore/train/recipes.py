@@ -91,19 +91,23 @@ def filled(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of a configuration with what its recipe and its averages leave out.
 
     Averages that are given stand in the place of the default; one that has the name of a default
-    and no kind of its own is that one with other fields.  A recipe says nothing of the data where
-    another network is given than the preset's.
+    and no kind of its own is that one with other fields, and where all are such the others stay.
+    A recipe says nothing of the data where another network is given than the preset's.
     """
     made = dict(content)
     known: Mapping[str, Any] = AVERAGES
     if made.get("recipe") == "paper":
-        recipe = dict(RECIPES.get(made.get("preset", "edm"), {}))
+        preset = made.get("preset", "edm")
+        recipe = dict(RECIPES.get(preset, {})) if isinstance(preset, str) else {}
         known = recipe.pop("averages", AVERAGES)
         if isinstance(network := made.get("network"), Mapping) and network.get("name"):
             recipe.pop("data", None)
         made = _under(recipe, made)
         made.setdefault("averages", {name: dict(each) for name, each in known.items()})
     if isinstance(given := made.get("averages"), Mapping):
+        fields = [isinstance(each, Mapping) and "kind" not in each for each in given.values()]
+        if given and all(fields) and given.keys() <= known.keys():
+            given = {name: given.get(name, {}) for name in known}
         made["averages"] = {
             name: {**known.get(name, {}), **each}
             if isinstance(each, Mapping) and "kind" not in each

@@ -11,6 +11,7 @@ import torch
 import pydiffcore
 from pydiffcore import levels
 from pydiffcore.adapters import comfyui, k_diffusion
+from pydiffcore.adapters.k_diffusion.method import first_stream
 from pydiffcore.adapters.nodes import inputs
 from pydiffcore.adapters.nodes.samplers import FLOWS, FUNCTIONS, NOISY, PLANS
 
@@ -111,7 +112,10 @@ def test_plans_are_ours(name):
     model, x = Model(object()), start()
     sampler, _ = PLANS[name]
     options = inputs.defaults(comfyui.INPUTS[name])
-    plan = pydiffcore.trace(sampler, levels.explicit(SIGMAS.tolist()), **options)
+    first = first_stream(float(SIGMAS[0]))
+    plan = pydiffcore.trace(
+        sampler, levels.explicit(SIGMAS.tolist()), first_stream=first, **options
+    )
     mine = pydiffcore.sample(lambda x, s: model(x, s, **EXTRA), plan, x=x, seeds=[7, 8])
     found = comfyui.sampler_function(name)(model, x, SIGMAS, EXTRA, None, True)
     assert torch.allclose(found, mine, rtol=1e-6)

@@ -2,6 +2,7 @@
 """Consecutive steps of a run on different threads."""
 
 import asyncio
+import random
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -150,7 +151,7 @@ def test_a_state_tells_which_of_two_runs_it_is_of():
 
 def test_a_step_of_one_of_two_runs_is_refused():
     scheduler, on, states = two_runs()
-    with pytest.raises(ValueError, match=r"timestep is .* 2 stand before it: expected exactly one"):
+    with pytest.raises(ValueError, match=r"timestep is .* 2 stand before it, . of which"):
         on(2, stepped, scheduler, scheduler.timesteps[2], states[0].clone(), None)
     own = on(0, stepped, scheduler, scheduler.timesteps[2], states[0].clone(), None)
     other, there, same = two_runs()
@@ -159,7 +160,7 @@ def test_a_step_of_one_of_two_runs_is_refused():
 
 def test_a_step_that_no_run_stands_before_is_refused():
     scheduler, on, states = two_runs()
-    with pytest.raises(ValueError, match=r"timestep is .* none stand before it"):
+    with pytest.raises(ValueError, match=r"timestep is .* 0 stand before it"):
         on(2, stepped, scheduler, scheduler.timesteps[4], states[0], None)
     on(2, scheduler.set_timesteps, 6)  # and begins in the middle on a schedule of its own
     times = on(2, lambda: list(scheduler.timesteps))
@@ -206,6 +207,53 @@ def test_many_threads_begin_runs_of_one_schedule():
 
 def test_runs_of_threads_that_ended_are_not_kept_for_ever():
     scheduler = made(ours, "DPMSolverMultistepScheduler")
-    for _ in range(20):
-        in_new_thread(0, stepped, scheduler, scheduler.timesteps[0], torch.ones(SHAPE), None)
-    assert len(scheduler._threads._begun) <= 5
+    first, kept = scheduler.timesteps[0], []
+    for _ in range(40):
+        kept.append(in_new_thread(0, stepped, scheduler, first, torch.ones(SHAPE), None))
+    assert 16 <= len(scheduler._threads._begun) <= 17
+    with pytest.raises(ValueError, match="made way for others"):
+        Threads(1)(0, stepped, scheduler, scheduler.timesteps[1], kept[0], None)
+    in_new_thread(0, stepped, scheduler, scheduler.timesteps[1], kept[-1], None)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6, 10])
+@pytest.mark.parametrize("seed", range(4))
+def test_runs_whose_every_step_has_a_thread_of_its_own(count, seed):
+    """In any order, each is the run alone."""
+    name = "DPMSolverMultistepScheduler"
+    scheduler, order = made(ours, name), random.Random(seed)
+    states, at = [start(scheduler) * (1 + k) for k in range(count)], [0] * count
+    while any(place < len(scheduler.timesteps) for place in at):
+        k = order.choice([k for k in range(count) if at[k] < len(scheduler.timesteps)])
+        t = scheduler.timesteps[at[k]]
+        states[k] = in_new_thread(0, stepped, scheduler, t, states[k], None)
+        at[k] += 1
+    for k in range(count):
+        alone = made(ours, name)
+        x = start(alone) * (1 + k)
+        for t in alone.timesteps:
+            x = stepped(alone, t, x, None)
+        assert torch.equal(states[k], x)
+
+
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "UniPCMultistepScheduler"])
+def test_a_run_that_begins_in_the_middle_beside_another_takes_nothing_of_it(name, said):
+    """Where its thread says so by set_begin_index; otherwise it is refused."""
+    scheduler, on = made(ours, name), Threads(2)
+    times, x = scheduler.timesteps, start(scheduler)
+    for t in times[:3]:
+        x = on(0, stepped, scheduler, t, x, None)
+    y = torch.ones(SHAPE)
+    if said:
+        on(1, scheduler.set_begin_index, 3)
+        found = on(1, stepped, scheduler, times[3], y, None)
+        alone = made(ours, name)
+        alone.set_begin_index(3)
+        assert torch.equal(found, stepped(alone, alone.timesteps[3], y, None))
+    else:
+        with pytest.raises(ValueError, match="1 stand before it, 0 of which"):
+            on(1, stepped, scheduler, times[3], y, None)
+    for t in times[3:]:
+        x = on(0, stepped, scheduler, t, x, None)
+    assert torch.equal(x, loop(made(ours, name))[-1])

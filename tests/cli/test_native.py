@@ -145,3 +145,11 @@ def test_an_average_that_is_not_there(refused, place, trained):
     assert "average is 'slow', expected one of ema, none" in line
     arguments = ("--network", "mine:D", "--shape", "1,4,4", "--average", "slow")
     assert "--average is 'slow'" in refused("sample", *arguments)
+
+
+@pytest.mark.parametrize("bound", ["--sigma-max", "--sigma-min", "--rho"])
+def test_bounds_of_karras_levels_do_not_replace_other_levels(run, place, trained, bound):
+    code, _, said = run("sample", trained / "ddpm", bound, "1.5", "--seeds", "0", "--out", "x.npz")
+    assert code == 2
+    assert f"{bound} is given, but the training's own sampler ddpm visits" in said
+    assert drawn(run, trained / "edm", "--sigma-max", "40")[1].sigma_init == 40

@@ -33,6 +33,7 @@ def pages(how):
 
 
 def test_pages_are_kept():
-    kept, left = pages("keep"), pages("leave")
+    kept = pages("keep")
+    left = max(pages("leave") for _ in range(4))  # one in eight heaps happens to keep them too
     assert kept < 100
     assert kept < left / 10

@@ -46,8 +46,6 @@ def test_a_field_of_the_default_average_keeps_its_kind():
     config = configured(overrides=["averages.ema.images=5000"])
     assert config.kinds == {"ema": HalfLife(5000)}
     assert configured(overrides=["averages.ema.kind=fixed"]).kinds == {"ema": Fixed()}
-    other = configured(preset="edm2", overrides=[*PAPER, "averages.wide.width=0.12"])
-    assert other.kinds == {"wide": Power(0.12)}
 
 
 @pytest.mark.parametrize(
@@ -63,3 +61,15 @@ def test_a_field_of_the_default_average_keeps_its_kind():
 def test_what_no_average_has_is_named(override, words):
     with pytest.raises(ValueError, match=words):
         configured(overrides=[override])
+
+
+def test_a_field_of_one_average_leaves_the_others():
+    config = configured(preset="edm2", overrides=["averages.wide.width=0.15", *PAPER])
+    assert config.kinds == {"wide": Power(0.15), "narrow": Power(0.05)}
+    alone = configured(preset="edm2", overrides=["averages={wide={kind='fixed'}}", *PAPER])
+    assert alone.kinds == {"wide": Fixed()}
+
+
+def test_a_preset_that_is_no_name_is_refused_by_its_field():
+    with pytest.raises(ValueError, match="preset"):
+        configured(recipe="paper", preset=["a"])

@@ -13,9 +13,10 @@ from trainings import tiny, weights
 from pydiffcore.data import open_source
 from pydiffcore.train import load_model
 from pydiffcore.train import run as runs
+from pydiffcore.train.config import configured
 from pydiffcore.train.model import save_trained
 from pydiffcore.train.presets import PRESETS
-from pydiffcore.train.stored import steps_of, stored
+from pydiffcore.train.stored import cell_of, steps_of, stored
 
 AVERAGES = '{slow={kind="fixed", decay=0.99}, fast={kind="fixed", decay=0.1}}'
 
@@ -123,3 +124,22 @@ def test_the_cell_is_the_trainings_own(tmp_path):
     out = runs.run(config, open_source("digits"), tmp_path)
     save_trained(tmp_path / "model", out.trainer)
     assert load_model(tmp_path).cell.law.levels.max() == pytest.approx(2.0)
+
+
+TABLE = {
+    "process": {"name": "discrete", "betas": {"name": "linear_betas", "n": 100}},
+    "prediction": {"name": "eps"},
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_stored_cell_is_the_trainings(preset):
+    config = configured(preset=preset)
+    assert cell_of(config.model_dump()) == config.cell == PRESETS[preset]
+
+
+@pytest.mark.parametrize("given", [{"sampler": "ddpm"}, {"importance": True}])
+def test_a_stored_cell_of_another_table_draws_its_entries(given):
+    config = configured(preset="iddpm", **TABLE, **given)
+    assert cell_of(config.model_dump()) == config.cell
+    assert config.cell.law.quantile(1.0) == config.cell.process.level(99)

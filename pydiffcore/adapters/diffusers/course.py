@@ -85,3 +85,11 @@ class Course(dict[str, Any]):
     def gave(self, sample: Any) -> bool:
         """Whether a state is what the last step returned."""
         return self.result is not None and self.result() is sample
+
+    def may_own(self, sample: Any) -> bool:
+        """Whether a state may be one that the caller made of what the last step returned.
+
+        It may not where that is still there, and another tensor.
+        """
+        result = None if self.result is None else self.result()
+        return result is None or result is sample

@@ -43,23 +43,28 @@ def course_of(
     here = [each for each in free if each.shares(home)]
     if mine.begun and mine.shares(home) and fit(mine, timestep):
         return mine
+    begins = home.begins_at(timestep)
+    if begins and mine.get("_begin_index") and mine.shares(home):  # which its thread has said
+        return mine
     standing = [each for each in here if fit(each, timestep) == 2]
     standing = standing or [each for each in here if fit(each, timestep)]
-    if standing and (len(standing) == 1 or (looks and alike(standing))):
-        return standing[0]
-    if not standing:
-        if home.shares(mine):
-            home = mine
-        if home is mine and mine.begun:  # counted on, as in diffusers, unless another run begins
-            return latest if not latest.shares(mine) and latest.begins_at(timestep) else mine
-        if home.begins_at(timestep):
-            return home
-        if not any(each.going and each.shares(home) for each in others):  # begun in the middle
-            return home
+    waiting = [each for each in standing if each.may_own(sample)]
+    if waiting and (len(waiting) == 1 or (looks and alike(waiting))):
+        return waiting[0]
+    if home.shares(mine):
+        home = mine
+    if not standing and home is mine and mine.begun:  # counted on, as in diffusers, or begun anew
+        return latest if not latest.shares(mine) and latest.begins_at(timestep) else mine
+    if begins and not waiting:
+        return home
+    if not standing and not any(  # begun in the middle
+        each.going and each.shares(home) and each.may_own(sample) for each in others
+    ):
+        return home
     raise ValueError(
-        f"timestep is {timestep}, and of the runs that other threads have begun "
-        f"{len(standing) or 'none'} {'stands' if len(standing) == 1 else 'stand'} before it: "
-        "expected exactly one; a run of its own begins with set_timesteps in its thread"
+        f"timestep is {timestep}, and of the runs that other threads have begun {len(standing)} "
+        f"stand before it, {len(waiting)} of which may have returned this state: expected exactly "
+        "one; a run of its own begins with set_timesteps or set_begin_index in its thread"
     )
 
 

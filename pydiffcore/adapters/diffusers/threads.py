@@ -18,8 +18,11 @@ from pydiffcore.adapters.diffusers.run import Run
 
 __all__ = ["PerThread", "Saved", "Threads", "threads_of"]
 
-GONE = 4  # runs in their middle that are kept for others when their thread has ended
+GONE = 16  # runs in their middle that are kept for others when their thread has ended
+FORGOTTEN = 256  # others of which the last states are remembered so that a step is refused
 DROPPED = 16  # schedules that are remembered so that a step of theirs is refused
+
+_MAKING = threading.Lock()
 
 
 class Mark:
@@ -42,6 +45,7 @@ class Threads:
         self._all: dict[int, weakref.ref[Course]] = {}
         self._begun: dict[int, Course] = {}  # outlive their threads
         self._dropped: deque[tuple[Any, ...]] = deque(maxlen=DROPPED)
+        self._forgotten: deque[weakref.ref[Any] | None] = deque(maxlen=FORGOTTEN)
 
     # ------------------------------------------------------------------------------------ values
 
@@ -125,8 +129,8 @@ class Threads:
                 del self._begun[id(course)]
                 return
             gone = [key for key, each in self._begun.items() if each.owner() is None]
-            for key in gone[: len(gone) - GONE + 1]:
-                del self._begun[key]
+            for key in gone[: max(len(gone) - GONE + 1, 0)]:
+                self._forgotten.append(self._begun.pop(key).result)
             self._begun[id(course)] = course
 
     def _continues(self, mine: Course, timestep: Any, sample: Any) -> bool:
@@ -150,6 +154,11 @@ class Threads:
                     "set_timesteps: expected a scheduler for each of the runs that are in their "
                     "middle at once and go from thread to thread"
                 )
+        if any(result is not None and result() is sample for result in self._forgotten):
+            raise ValueError(
+                f"timestep is {timestep}, of a run whose thread has ended and that made way for "
+                f"others: {GONE} such runs of one scheduler are kept"
+            )
         alive = [each() for each in list(self._all.values())]
         others = [each for each in alive if each is not None and each is not mine]
         found = course_of(mine, others, self._shared, timestep, sample, self._by_time, looks)
@@ -204,7 +213,10 @@ def threads_of(scheduler: Any) -> Threads:
     """Return the threads of a scheduler, which are new where its attributes are a copy's."""
     found: Threads | Saved = scheduler.__dict__["_threads"]
     if isinstance(found, Saved):
-        found = scheduler.__dict__["_threads"] = found.threads()
+        with _MAKING:
+            found = scheduler.__dict__["_threads"]
+            if isinstance(found, Saved):
+                found = scheduler.__dict__["_threads"] = found.threads()
     return found
 
 

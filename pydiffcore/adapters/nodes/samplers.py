@@ -120,8 +120,10 @@ def sampler_function(name: str) -> Callable[..., Tensor]:
             method = _flow_method(name, level, options)
             return run(method, model, x, sigmas, *common, seed=seed, in_kernel=True, flow=True)
         if name in PLANS:
-            method = Method(PLANS[name][0], None, tuple(options.items()))
-            return run(method, model, x, sigmas, *common, seed=seed, in_kernel=True)
+            given = options.pop("noise_sampler", None)
+            method, own = Method(PLANS[name][0], None, tuple(options.items())), given is None
+            seed = seed if own else None
+            return run(method, model, x, sigmas, *common, given, seed=seed, in_kernel=own)
         function = getattr(k_diffusion, f"sample_{name}")
         if name == "dpm_fast":
             low = float(sigmas[sigmas > 0][-1])
@@ -153,6 +155,7 @@ def _flow_method(name: str, level: str, options: dict[str, Any]) -> Method:
         raise ValueError("noise_sampler is given, expected none on a flow model: its levels differ")
     sampler, names = FLOWS[name]
     given = {names.get(key, key): value for key, value in options.items()}
+    given.pop("noise_sampler", None)
     return Method(sampler, None, tuple(given.items()))
 
 
