@@ -12,9 +12,10 @@ of a stochastic row all the same; beside the compiled figure stands what the row
 others, come to by themselves.
 
 Rows without noise move 20 bytes per element (unipc, with its corrector, and dpmpp_3m 28) where the
-eager forms move 52 to 96: beyond cache that ratio is what there is to gain.  A row that draws can
-gain no more than its normals do, ours against torch's, which come one thread at a time: the last
-two figures.  Ours keep a core's vector units busy, so they gain what those are wide.
+eager forms move 52 to 96: beyond cache that ratio is what there is to gain.  What a row that
+draws gains in cache is for the most part what its normals do, ours against torch's, which come one
+thread at a time: the last two figures.  Ours keep a core's vector units busy, so they gain what
+those are wide.
 """
 
 import torch
