@@ -59,6 +59,7 @@ def scheduler_class(name: str) -> type:
     output = getattr(sys.modules[theirs.__module__], family.output) if family.output else None
     step = _signed(Fused.step, getattr(theirs, family.step), family.step, family.extra)
     parameters = [*inspect.signature(step).parameters.values()][4:]
+    given = [*inspect.signature(theirs.set_timesteps).parameters.values()][1:]
     absent = [each for each in METHODS if not hasattr(theirs, each)]
     members: dict[str, Any] = {
         "__init__": register_to_config(_signed(Fused.__init__, theirs.__init__, "__init__", {})),
@@ -67,10 +68,11 @@ def scheduler_class(name: str) -> type:
         "family": family,
         "set_timesteps": _signed(Fused.set_timesteps, theirs.set_timesteps, "set_timesteps", {}),
         "_output": output or SchedulerOutput,
-        "_set_timesteps": inspect.signature(theirs.set_timesteps),
+        "_timestep_defaults": {p.name: p.default for p in given},
         "_step_defaults": {p.name: p.default for p in parameters},
         **{each: Absent(each) for each in absent},
         **{each: PerThread(each) for each in (*LOCAL, *family.local)},
+        "_per_thread": frozenset((*LOCAL, *family.local)),
         **{each: step for each in (family.step, *family.aliases)},
         **family.members,
     }

@@ -21,11 +21,10 @@ def kept_recipe(s: Any, values: dict[str, Any], index: int, timestep: Any, optio
     Only steps that are found by time are remembered: they read numbers, their schedule and tables,
     while others may read what can change unnoticed.
     """
-    read = [each for each in s.__dict__.values() if isinstance(each, Tensor)]
-    if not s.family.by_time or any(each.is_inference() for each in read):  # without a version
-        return made_recipe(s, index, timestep, options)
     own = [value for name, value in s.__dict__.items() if name != "_threads"]
     tables = [each for each in own if isinstance(each, Tensor)]
+    if not s.family.by_time or any(each.is_inference() for each in tables):  # without a version
+        return made_recipe(s, index, timestep, options)
     seen = (
         [each.tolist() for each in values.values() if isinstance(each, Tensor)],
         [each for each in values.values() if isinstance(each, int | float | str)],

@@ -53,6 +53,7 @@ class Run:
     ) -> None:
         self.recipe, self.plan = recipe, plan_of(recipe)
         self.rows = _silent(self.plan, dtype == torch.float32, recipe.cycle is not None)
+        self.denoisers = _denoisers(self.plan)
         self.dtype, self.io_dtype = dtype, io_dtype
         self.shape, self.device, self.seeds = sample.shape, sample.device, seeds
         self.row = 1
@@ -74,7 +75,8 @@ class Run:
             self.state = torch.empty(
                 (self.plan.registers, *self.shape), dtype=self.dtype, device=self.device
             )
-            unused = torch.empty((B, self.state[0].numel() // max(B, 1)), dtype=self.io_dtype,
+            self.x = self.state[0]
+            unused = torch.empty((B, self.x.numel() // max(B, 1)), dtype=self.io_dtype,
                                  device=self.device)  # fmt: skip
         seeds = [0] * B if self.seeds is None else self.seeds
         self.program = bind(
@@ -145,13 +147,13 @@ class Run:
         self.row = self.recipe.after(row)
         if self.registers is not None:
             return self._torch_row(row, sample, F, z, D)
-        self.state[0].copy_(sample)
+        self.x.copy_(sample)
         F, z = F.contiguous(), z if z is None else z.contiguous()
         assert self.program is not None
         noise = address(z)
         if self.program.advance(row, F.data_ptr(), 0, noise) == OVERLAP:
             self.program.advance(row, F.clone().data_ptr(), 0, noise)
-        return self.state[0]
+        return self.x
 
     def _fitting(self, x: Tensor, name: str, shape: Sequence[int]) -> Tensor:
         """Return x in a shape, which the kernels read without a look at it."""
@@ -209,15 +211,19 @@ class Run:
 
     def denoised(self, sample: Tensor, F: Tensor, call: int, *, clip: bool = True) -> Tensor:
         """D = c_skip·X + c_out·F of a call, in the registers' dtype."""
-        t, row = self.rows, call + 1
-        before = float(self.plan.scale[call])
-        c_skip, c_out = float(self.plan.c_skip[call]) / before, float(self.plan.c_out[call])
+        c_skip, c_out = self.denoisers[call]
         x, F = sample.to(self.dtype), F.to(self.dtype)
         if c_skip == 0.0:
             D = c_out * F
         else:
             D = torch.add(x if c_skip == 1.0 else c_skip * x, F, alpha=c_out)
-        return D.clamp(*t.clip) if clip and t.clip is not None and row else D
+        return D.clamp_(*self.rows.clip) if clip and self.rows.clip is not None else D
+
+
+@lru_cache(maxsize=128)
+def _denoisers(plan: Plan) -> list[tuple[float, float]]:
+    """Return c_skip, of the caller's state, and c_out of each call."""
+    return list(zip((plan.c_skip / plan.scale[:-1]).tolist(), plan.c_out.tolist(), strict=True))
 
 
 @lru_cache(maxsize=128)

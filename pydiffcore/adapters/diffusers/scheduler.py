@@ -6,14 +6,13 @@ What tells the schedulers apart is a :class:`Family`; names are made of it in ``
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 from weakref import ref
 
 import torch
 from torch import Tensor
 
-from pydiffcore.adapters.diffusers.arguments import step_options
+from pydiffcore.adapters.diffusers.arguments import step_options, timestep_options
 from pydiffcore.adapters.diffusers.course import Course
 from pydiffcore.adapters.diffusers.family import Family
 from pydiffcore.adapters.diffusers.noise import drawn
@@ -21,7 +20,7 @@ from pydiffcore.adapters.diffusers.pair import Pair
 from pydiffcore.adapters.diffusers.place import begin_of, element, no_integer, position
 from pydiffcore.adapters.diffusers.run import Run
 from pydiffcore.adapters.diffusers.running import running
-from pydiffcore.adapters.diffusers.threads import PerThread, Saved, Threads, threads_of
+from pydiffcore.adapters.diffusers.threads import Saved, Threads, threads_of
 from pydiffcore.adapters.diffusers.threshold import threshold
 
 __all__ = ["LOCAL", "Fused"]
@@ -49,7 +48,8 @@ class Fused:
     _begin_index: int | None
     _first: int
     _step_defaults: dict[str, Any]
-    _set_timesteps: inspect.Signature
+    _timestep_defaults: dict[str, Any]
+    _per_thread: frozenset[str]
     _output: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -62,7 +62,7 @@ class Fused:
     def _assign(self, values: dict[str, Any]) -> None:
         local = {}
         for name, value in values.items():
-            if isinstance(getattr(type(self), name, None), PerThread):
+            if name in self._per_thread:
                 local[name] = value
             else:
                 setattr(self, name, value)
@@ -78,9 +78,7 @@ class Fused:
 
     def set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         """Set the timesteps of the runs to come; arguments as in diffusers."""
-        given = self._set_timesteps.bind(self, *args, **kwargs)
-        given.apply_defaults()
-        arguments = {name: value for name, value in given.arguments.items() if name != "self"}
+        arguments = timestep_options(self, args, kwargs)
         device = arguments.pop("device", None)
         values = self.family.schedule(self, **arguments)
         if device is not None:
