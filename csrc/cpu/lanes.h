@@ -28,17 +28,29 @@ struct Lanes {
 
   PDC_HD F set(float c) { return c - F{}; }
   PDC_HD W set_word(uint64_t c) { return c - W{}; }
+  PDC_HD I as_signed(U u) { return (I)u; }
   PDC_HD F to_float(I i) { return __builtin_convertvector(i, F); }
   PDC_HD U bits(F x) { return (U)x; }
   PDC_HD F float_of(U u) { return (F)u; }
-  PDC_HD F choose(I condition, F yes, F no) { return condition != 0 ? yes : no; }
 
+  // choose: by one bit of each lane's word. join: low halves of a and b as neighbouring 32-bit
+  // lanes.
 #if defined(__AVX512F__)
+  PDC_HD F choose(U word, uint32_t bit, F yes, F no) {
+    const __mmask16 set = _mm512_test_epi32_mask((__m512i)word, _mm512_set1_epi32(bit));
+    return (F)_mm512_mask_blend_ps(set, (__m512)no, (__m512)yes);
+  }
+  PDC_HD U join(W a, W b) { return (U)_mm512_mask_moveldup_ps((__m512)a, 0xAAAA, (__m512)b); }
   PDC_HD F root(F x) { return (F)_mm512_sqrt_ps((__m512)x); }
   PDC_HD W multiply(W a, uint32_t b) {
     return (W)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
   }
 #elif defined(__AVX2__)
+  // A blend reads the sign of a lane.
+  PDC_HD F choose(U word, uint32_t bit, F yes, F no) {
+    return (F)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)(word * (0x80000000u / bit)));
+  }
+  PDC_HD U join(W a, W b) { return (U)_mm256_blend_epi32((__m256i)a, (__m256i)(b << 32), 0xAA); }
   PDC_HD F root(F x) { return (F)_mm256_sqrt_ps((__m256)x); }
   PDC_HD W multiply(W a, uint32_t b) {
     return (W)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
@@ -55,6 +67,11 @@ struct Lanes {
     return x;
   }
   PDC_HD W multiply(W a, uint32_t b) { return (a & 0xFFFFFFFFull) * uint64_t{b}; }
+#endif
+
+#if !defined(__AVX2__)
+  PDC_HD F choose(U word, uint32_t bit, F yes, F no) { return (word & bit) != 0 ? yes : no; }
+  PDC_HD U join(W a, W b) { return (U)((a & 0xFFFFFFFFull) | (b << 32)); }
 #endif
 
   template <class V, class E>

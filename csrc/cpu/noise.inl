@@ -5,6 +5,7 @@
 #include "lanes.h"
 #include "memory.inl"
 #include "pydiffcore/normal.h"
+#include "two.h"
 
 namespace pdc {
 namespace PDC_TARGET {
@@ -44,9 +45,6 @@ constexpr int kBlocks = kTile / 4 + kGroup * Lanes::blocks;
 constexpr int kNormals = 4 * kBlocks;
 constexpr int kKeys = kTile + 2 * kGroup * Lanes::blocks;
 
-// Low halves of a and b as neighbouring 32-bit lanes.
-PDC_HD Lanes::U join(Lanes::W a, Lanes::W b) { return (Lanes::U)((a & 0xFFFFFFFFull) | (b << 32)); }
-
 template <class K>
 struct Vectors {
   Words<Lanes::W> words[kGroup];
@@ -69,8 +67,8 @@ PDC_HD void scramble(Vectors<K>* v) {
 PDC_HD void store_words(uint32_t* to, const Words<Lanes::W>* words) {
 #pragma GCC unroll 4
   for (int g = 0; g < kGroup; ++g) {
-    Lanes::store(to + 2 * g * Lanes::words, join(words[g].w0, words[g].w2));
-    Lanes::store(to + (2 * g + 1) * Lanes::words, join(words[g].w1, words[g].w3));
+    Lanes::store(to + 2 * g * Lanes::words, Lanes::join(words[g].w0, words[g].w2));
+    Lanes::store(to + (2 * g + 1) * Lanes::words, Lanes::join(words[g].w1, words[g].w3));
   }
 }
 
@@ -80,13 +78,16 @@ PDC_HD Lanes::W iota() {
   return v;
 }
 
+// Counters that share their high word spare the first two rounds a product each.
+template <bool one_high>
 void words_of_one(uint32_t* to, int64_t length, uint64_t block, uint64_t seed, uint32_t purpose,
                   uint32_t stream) {
   Lanes::W counter = iota() + block;
   for (int64_t i = 0; i < length; i += 4 * kGroup * Lanes::blocks) {
     Vectors<uint64_t> v;
     for (int g = 0; g < kGroup; ++g) {
-      v.words[g] = {counter, counter >> 32, Lanes::set_word(stream), Lanes::set_word(purpose)};
+      const Lanes::W high = one_high ? Lanes::set_word(block >> 32) : counter >> 32;
+      v.words[g] = {counter, high, Lanes::set_word(stream), Lanes::set_word(purpose)};
       v.key_low[g] = seed;
       v.key_high[g] = seed >> 32;
       counter = counter + uint64_t{Lanes::blocks};
@@ -146,22 +147,28 @@ void words_of_tiny(uint32_t* to, const Tile& tile, const uint64_t* seeds, uint32
     keyed_group(&v, keys + i, nullptr, purpose, stream);
     for (int g = 0; g < kGroup; g += 2) {
       uint32_t* const half = to + 2 * (i + g * Lanes::blocks);
-      Lanes::store(half, join(v.words[g].w0, v.words[g + 1].w0));
-      Lanes::store(half + Lanes::words, join(v.words[g].w1, v.words[g + 1].w1));
+      Lanes::store(half, Lanes::join(v.words[g].w0, v.words[g + 1].w0));
+      Lanes::store(half + Lanes::words, Lanes::join(v.words[g].w1, v.words[g + 1].w1));
     }
   }
 }
 
-// z[i] of pairs of vectors of words; `first_only` keeps the even normal of each pair.
+// z[i] of pairs of vectors of words; `first_only` keeps the even normal of each pair. Up to two
+// vectors of pairs are written past the last, as many as a group of words has.
 template <bool first_only>
 void normals_of(float* z, const uint32_t* words, int64_t pairs) {
-  for (int64_t i = 0; i < pairs; i += Lanes::words) {
-    const Pair<Lanes::F> pair = box_muller<Lanes>(
-        Lanes::load<Lanes::U>(words + 2 * i), Lanes::load<Lanes::U>(words + 2 * i + Lanes::words));
+  constexpr int n = Lanes::words;
+  using U = Lanes::U;
+  for (int64_t i = 0; i < pairs; i += 2 * n, words += 4 * n) {
+    const TwoLanes::U radius = {Lanes::load<U>(words), Lanes::load<U>(words + 2 * n)};
+    const TwoLanes::U angle = {Lanes::load<U>(words + n), Lanes::load<U>(words + 3 * n)};
+    const Pair<TwoLanes::F> pair = box_muller<TwoLanes>(radius, angle);
     if (first_only) {
-      Lanes::store(z + i, pair.even);
+      Lanes::store(z + i, pair.even.a);
+      Lanes::store(z + i + n, pair.even.b);
     } else {
-      Lanes::store_interleaved(z + 2 * i, pair.even, pair.odd);
+      Lanes::store_interleaved(z + 2 * i, pair.even.a, pair.odd.a);
+      Lanes::store_interleaved(z + 2 * (i + n), pair.even.b, pair.odd.b);
     }
   }
 }
@@ -186,8 +193,11 @@ void normal_tile(float* z, const Tile& tile, const uint64_t* seeds, uint32_t pur
                  uint32_t stream) {
   uint32_t words[2 * kNormals];
   if (tile.samples == 1) {
-    words_of_one(words, tile.length, static_cast<uint64_t>(tile.element) >> 2, seeds[tile.sample],
-                 purpose, stream);
+    const uint64_t block = static_cast<uint64_t>(tile.element) >> 2;
+    if (block >> 32 == (block + kBlocks) >> 32)
+      words_of_one<true>(words, tile.length, block, seeds[tile.sample], purpose, stream);
+    else
+      words_of_one<false>(words, tile.length, block, seeds[tile.sample], purpose, stream);
     normals_of<false>(z, words, (tile.length + 1) / 2);
   } else if (tile.length > 2) {
     words_of_many(words, tile, seeds, purpose, stream);

@@ -59,8 +59,9 @@ struct Scalar {
 #else
   PDC_HD W multiply(W a, uint32_t b) { return static_cast<uint64_t>(static_cast<uint32_t>(a)) * b; }
 #endif
+  PDC_HD I as_signed(U u) { return static_cast<I>(u); }
   PDC_HD F to_float(I i) { return static_cast<float>(i); }
-  PDC_HD F choose(I condition, F yes, F no) { return condition ? yes : no; }
+  PDC_HD F choose(U word, uint32_t bit, F yes, F no) { return word & bit ? yes : no; }
 #ifdef __CUDA_ARCH__
   PDC_HD F root(F x) { return __fsqrt_rn(x); }
   PDC_HD U bits(F x) { return __float_as_uint(x); }

@@ -18,20 +18,20 @@ PDC_HD V horner(V x, V c, V next, Rest... rest) {
   return add(c, mul(x, horner(x, next, rest...)));
 }
 
-// sqrt(-2 log u), u = (word + 1/2) / 2^32 rounded once to float32: the halves of the word convert
-// exactly as signed integers. u = 2^e (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), the division by
-// 2^32 being taken off the exponent; the polynomial is -2 log(1 + f) / f. Words from 2^32 - 128 on
-// round to u = 1 and give 0.
+// sqrt(-2 log u), u = (word + 1/2) / 2^32 rounded once to float32: each half of the word is set
+// into the mantissa of a power of two, which an exact difference takes off again. u = 2^e (1 + f)
+// with 1 + f in [sqrt(1/2), sqrt(2)), the division by 2^32 being taken off the exponent; the
+// polynomial is -2 log(1 + f) / f. Words from 2^32 - 128 on round to u = 1 and give 0.
 template <class L>
 PDC_HD typename L::F radius(typename L::U word) {
   using F = typename L::F;
-  using I = typename L::I;
   using U = typename L::U;
-  const F high = L::to_float((I)(word >> 16)), low = L::to_float((I)(word & 0xFFFFu));
-  const F v = add(mul(high, L::set(65536.0f)), add(low, L::set(0.5f)));
+  const F high = add(L::float_of((word >> 16) | 0x53000000u), L::set(-0x1p39f));
+  const F low = add(L::float_of((word & 0xFFFFu) | 0x4B000000u), L::set(-0x1.fffffep+22f));
+  const F v = add(high, low);
   const uint32_t root_half = 0x3F3504F3u;
   const U offset = L::bits(v) - (root_half + (32u << 23));
-  const F e = L::to_float(((I)offset) >> 23);
+  const F e = L::to_float(L::as_signed(offset) >> 23);
   const F f = add(L::float_of((offset & 0x007FFFFFu) + root_half), L::set(-1.0f));
   const F q = horner(f, L::set(-2.0f), L::set(0x1.fffffap-1f), L::set(-0x1.5556fp-1f),
                      L::set(0x1.0004a6p-1f), L::set(-0x1.98d39ap-2f), L::set(0x1.535c98p-2f),
@@ -50,19 +50,18 @@ struct Pair {
 template <class L>
 PDC_HD Pair<typename L::F> box_muller(typename L::U radius_word, typename L::U angle_word) {
   using F = typename L::F;
-  using I = typename L::I;
   using U = typename L::U;
+  const F r = radius<L>(radius_word);
   const U turn = angle_word + 0x20000000u;
-  const F t = mul(L::to_float((I)(angle_word - (turn & 0xC0000000u))), L::set(0x1p-29f));
+  const F t = mul(L::to_float(L::as_signed(angle_word - (turn & 0xC0000000u))), L::set(0x1p-29f));
   const F t2 = mul(t, t);
   const F sine = mul(t, horner(t2, L::set(0x1.921fb6p-1f), L::set(-0x1.4abc24p-4f),
                                L::set(0x1.4680a4p-9f), L::set(-0x1.33199p-15f)));
   const F cosine = horner(t2, L::set(1.0f), L::set(-0x1.3bd39cp-2f), L::set(0x1.03b058p-6f),
                           L::set(-0x1.4e78bep-12f));
-  const I odd_quarter = (I)(turn & 0x40000000u);
-  const F r = radius<L>(radius_word);
-  const F x = mul(r, L::choose(odd_quarter, sine, cosine));
-  const F y = mul(r, L::choose(odd_quarter, cosine, sine));
+  const uint32_t odd_quarter = 0x40000000u;
+  const F x = mul(r, L::choose(turn, odd_quarter, sine, cosine));
+  const F y = mul(r, L::choose(turn, odd_quarter, cosine, sine));
   return {L::float_of(L::bits(x) ^ ((turn + 0x40000000u) & 0x80000000u)),
           L::float_of(L::bits(y) ^ (turn & 0x80000000u))};
 }
