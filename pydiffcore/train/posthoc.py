@@ -16,7 +16,7 @@ Source: Karras et al. 2024 (arXiv 2312.02696), section 3 and appendix C.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -102,7 +102,7 @@ def weights(
 
 
 def combined(
-    snapshots: Sequence[Mapping[str, Tensor]],
+    snapshots: Iterable[Mapping[str, Tensor]],
     kept: Sequence[tuple[float, float]],
     wanted: tuple[float, float],
     parameters: Collection[str] | None = None,
@@ -112,7 +112,8 @@ def combined(
     """Return the tensors of the wanted average, in float32.
 
     Args:
-        snapshots: tensors of each average by their names.
+        snapshots: tensors of each average by their names, read one at a time: an iterator that
+            loads them keeps three in memory, however many there are.
         kept, wanted, constrained: of :func:`weights`.
         parameters: names of the tensors that were averaged, as ``dict(network.named_parameters())``
             has them; all others, as fixed frequencies, are the latest snapshot's as they are.
@@ -123,32 +124,38 @@ def combined(
             of ``parameters``.
 
     """
-    if len(snapshots) != len(kept):
-        raise ValueError(f"there are {len(snapshots)} snapshots, expected {len(kept)} as kept")
     factors = weights(kept, wanted, constrained=constrained).tolist()
-    names = set(snapshots[0])
-    if any(set(each) != names for each in snapshots):
-        raise ValueError("snapshots differ in the names of their tensors")
-    if lacking := sorted(set(parameters or ()) - names):
-        raise ValueError(f"parameters has {lacking}, which the snapshots do not")
-    latest = snapshots[int(np.argmax([time for _, time in kept]))]
-    made: dict[str, Tensor] = {}
-    for name, last in latest.items():
-        if not _averaged(name, snapshots, parameters):
-            made[name] = last.clone()
+    newest = int(np.argmax([time for _, time in kept]))
+    first: Mapping[str, Tensor] = {}
+    latest: Mapping[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
+    averaged = set(parameters or ())
+    read = -1
+    for read, each in enumerate(snapshots):
+        if read == 0:
+            first = each
+            if lacking := sorted(averaged - set(each)):
+                raise ValueError(f"parameters has {lacking}, which the snapshots do not")
+        if set(each) != set(first):
+            raise ValueError("snapshots differ in the names of their tensors")
+        if read >= len(kept):
             continue
-        total = torch.zeros_like(last, dtype=torch.float64)
-        for factor, each in zip(factors, snapshots, strict=True):
-            total += factor * each[name].double()
-        made[name] = total.to(torch.promote_types(last.dtype, torch.float32))
-    return made
+        if read == newest:
+            latest = each
+        if parameters is None:
+            averaged |= {name for name in each if _differs(each[name], first[name])}
+        for name in each if parameters is None else averaged:
+            sums.setdefault(name, torch.zeros_like(each[name], dtype=torch.float64))
+            sums[name] += factors[read] * each[name].double()
+    if read + 1 != len(kept):
+        raise ValueError(f"there are {read + 1} snapshots, expected {len(kept)} as kept")
+    return {
+        name: sums[name].to(torch.promote_types(last.dtype, torch.float32))
+        if name in averaged
+        else last.clone()
+        for name, last in latest.items()
+    }
 
 
-def _averaged(
-    name: str, snapshots: Sequence[Mapping[str, Tensor]], parameters: Collection[str] | None
-) -> bool:
-    """Whether a tensor moves with the weights, and is not a buffer."""
-    first, *rest = (each[name] for each in snapshots)
-    if parameters is not None:
-        return name in parameters
-    return first.is_floating_point() and not all(torch.equal(first, each) for each in rest)
+def _differs(x: Tensor, first: Tensor) -> bool:
+    return x.is_floating_point() and not torch.equal(x, first)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
 
 from pydiffcore.train import checkpoint
 from pydiffcore.train.model import Model, built
@@ -62,14 +61,14 @@ def reconstructed(folder: str | Path, width: float, time: float | None = None) -
     """
     folder = Path(folder)
     exponent(width)  # refuses a width before anything is read
-    snapshots, kept, faults = _snapshots(folder)
+    names, kept, faults = _snapshots(folder)
     last = max(step for _, step in kept)
     at = last if time is None else float(time)
     if not 0 < at <= last:
         raise ValueError(f"time is {at:g}, expected a step above 0, at most {last:g}, the last of "
                          f"{folder / 'snapshots'}")  # fmt: skip
     base = stored(folder)
-    made = _model(base, snapshots, kept, (width, at))
+    made = _model(base, names, kept, (width, at))
     return Reconstruction(made, width, at, tuple(kept), misfit(kept, (width, at)), tuple(faults))
 
 
@@ -94,34 +93,32 @@ def _profile(t: Any, width: float, time: float) -> Any:
     return np.where(t <= time, (gamma + 1) / time * np.minimum(t / time, 1.0) ** gamma, 0.0)
 
 
-def _snapshots(
-    folder: Path,
-) -> tuple[list[dict[str, Tensor]], list[tuple[float, float]], list[str]]:
-    """Return the tensors, the (width, step) and the faults of what a training kept."""
+def _snapshots(folder: Path) -> tuple[list[Path], list[tuple[float, float]], list[str]]:
+    """Return the whole snapshots of a training, their (width, step), and the others' faults."""
     names = sorted((folder / "snapshots").glob("step-*.json"))
     if not names:
         raise FileNotFoundError(
             f"{folder / 'snapshots'} holds none: a training keeps them of averages of kind "
             "'power', as averages.wide = {kind = 'power', width = 0.1}"
         )
-    snapshots, kept, faults = [], [], []
+    whole, kept, faults = [], [], []
     for name in names:
         try:
-            tensors, meta = checkpoint.load(name)
+            _, meta = checkpoint.load(name)
         except (ValueError, FileNotFoundError) as error:
             faults.append(str(error))
             continue
         if meta["step"] > 0:
-            snapshots.append(tensors)
+            whole.append(name)
             kept.append((float(meta["width"]), float(meta["step"])))
-    if not snapshots:
+    if not whole:
         raise ValueError(f"{folder / 'snapshots'} holds no whole one: {'; '.join(faults)}")
-    return snapshots, kept, faults
+    return whole, kept, faults
 
 
 def _model(
     base: Stored,
-    snapshots: Sequence[dict[str, Tensor]],
+    names: Sequence[Path],
     kept: Sequence[tuple[float, float]],
     wanted: tuple[float, float],
 ) -> Model:
@@ -133,17 +130,8 @@ def _model(
     )  # fmt: skip
     about["training"]["snapshots"] = [list(each) for each in kept]
     like = built(base).network
-    tensors = _combined(like, snapshots, kept, wanted)
-    return built(Stored(base.path, "", tensors, about))
-
-
-def _combined(
-    like: nn.Module,
-    snapshots: Sequence[dict[str, Tensor]],
-    kept: Sequence[tuple[float, float]],
-    wanted: tuple[float, float],
-) -> dict[str, Tensor]:
-    """Return the combination in the dtypes of a network's own state."""
-    made = combined(snapshots, kept, wanted, dict(like.named_parameters()))
     own = like.state_dict()
-    return {name: t.to(own[name].dtype) if name in own else t for name, t in made.items()}
+    each = (checkpoint.load(name)[0] for name in names)
+    made = combined(each, kept, wanted, dict(like.named_parameters()))
+    tensors = {name: t.to(own[name].dtype) if name in own else t for name, t in made.items()}
+    return built(Stored(base.path, "", tensors, about))

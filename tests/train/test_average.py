@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -158,3 +159,27 @@ def test_coefficients_add_up_to_one(wanted):
     assert abs(free.sum() - 1) > 1e-3
     gram = [posthoc.weights(kept, each, constrained=False) for each in kept]
     np.testing.assert_allclose(gram, np.eye(len(kept)), atol=1e-6)
+
+
+def test_snapshots_are_read_one_at_a_time():
+    class Snapshot(dict):
+        pass
+
+    alive = weakref.WeakValueDictionary()
+    most = 0
+
+    def read():
+        nonlocal most
+        for step in range(20):
+            alive[step] = snapshot = Snapshot(w=torch.full((3,), float(step)))
+            most = max(most, len(alive))
+            yield snapshot
+            del snapshot
+
+    kept = [(0.1, step + 1.0) for step in range(20)]
+    made = posthoc.combined(read(), kept, (0.1, 20.0))["w"]
+    in_memory = posthoc.combined(
+        [{"w": torch.full((3,), float(step))} for step in range(20)], kept, (0.1, 20.0)
+    )
+    assert torch.equal(made, in_memory["w"])
+    assert most <= 3
