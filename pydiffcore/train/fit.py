@@ -33,11 +33,11 @@ LARGER: Mapping[str, Mapping[int, Mapping[str, Any]]] = {
     },
     "ncsnpp": {
         64: {"multipliers": [1, 2, 2, 2]},
-        256: {"multipliers": [1, 1, 2, 2, 2, 2, 2], "blocks": 2},
+        256: {"multipliers": [1, 1, 2, 2, 2, 2, 2], "blocks": 2, "dropout": 0.0},
     },
     "adm": {
-        128: {"width": 256, "multipliers": [1, 1, 2, 3, 4], "blocks": 2},
-        256: {"width": 256, "multipliers": [1, 1, 2, 2, 4, 4], "blocks": 2},
+        128: {"width": 256, "multipliers": [1, 1, 2, 3, 4], "blocks": 2, "dropout": 0.0},
+        256: {"width": 256, "multipliers": [1, 1, 2, 2, 4, 4], "blocks": 2, "dropout": 0.0},
     },
     # Of latents up to 64; larger images are halved down to those by blocks of the first width.
     "edm2": {128: {"multipliers": [1, 1, 2, 3, 4]}, 256: {"multipliers": [1, 1, 1, 2, 3, 4]}},

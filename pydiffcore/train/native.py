@@ -35,7 +35,7 @@ def native_plan(
     langevin             of the training, or as many in the same range    5n + 1              all
     predictor_corrector  t evenly; one Langevin step, δ = 2·0.16², each   2n                  1000
     euler_maruyama       t evenly down to 1e-3                            n                   1000
-    heun                 karras, 0.002 to 80, ρ = 7                       2n − 1              18
+    heun                 karras, 0.002 to 80, ρ = 7; 32 of EDM2's         2n − 1              18
     euler                t evenly                                         n                   100
     ===================  ===============================================  ==================  =====
 
@@ -50,7 +50,7 @@ def native_plan(
     Source: Ho et al. 2020 (arXiv 2006.11239); Nichol & Dhariwal 2021 (arXiv 2102.09672), section 4;
     Song & Ermon 2020 (arXiv 2006.09011), Algorithm 1 and Technique 4; Song et al. 2021
     (arXiv 2011.13456), appendices C, D and G; Karras et al. 2022 (arXiv 2206.00364), Algorithm 1;
-    Liu et al. 2023 (arXiv 2209.03003).
+    Karras et al. 2024 (arXiv 2312.02696); Liu et al. 2023 (arXiv 2209.03003).
     """
     chosen, options = native_choice(cell, n)
     clip = bounds if cell.sampler == "ddpm" else None
@@ -113,7 +113,8 @@ def _euler_maruyama(cell: Cell, n: int | None) -> Choice:
 
 
 def _heun(cell: Cell, n: int | None) -> Choice:
-    return levels.karras(18 if n is None else n), {}
+    steps = 32 if cell.network == "edm2" else 18
+    return levels.karras(steps if n is None else n), {}
 
 
 def _euler(cell: Cell, n: int | None) -> Choice:

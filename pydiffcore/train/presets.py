@@ -76,7 +76,8 @@ def _tables() -> dict[str, Cell]:
             network="ddpmpp",
             sampler="ddpm",
         ),
-        # Nichol & Dhariwal 2021 (arXiv 2102.09672), sections 3.1 and 3.2
+        # Nichol & Dhariwal 2021 (arXiv 2102.09672), sections 3.1 and 3.2, with the 1000 levels that
+        # Karras et al. 2022 give it; the paper's own have 4000
         "iddpm": Cell(
             process=cosine,
             prediction=predictions.eps(cosine),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What papers state of a training beside its cell: optimiser, rate, averages, length.
+"""What papers state of a training beside its cell: optimiser, rate, averages, dropout, length.
 
 They are fields of a configuration, which what a file or a command gives goes over.  The papers
 train for days on many devices; so they are asked for, by ``recipe = "paper"``.
@@ -28,11 +28,15 @@ def _of(steps: int, optimiser: dict[str, Any], decay: float, **rest: Any) -> dic
     }
 
 
-def _score_sde(decay: float) -> dict[str, Any]:
-    """Song et al. 2021 (arXiv 2011.13456), appendix H, for CIFAR-10."""
+def _score_sde(steps: int, decay: float, clip: float) -> dict[str, Any]:
+    """Song et al. 2021 (arXiv 2011.13456), appendix H, and its code, for CIFAR-10."""
     rate = {"peak": 2e-4, "kind": "constant", "warmup": 5000}
-    optimiser = {"batch": 128, "rate": rate, "clip": 1.0}
-    return _of(1_300_000, optimiser, decay, data={"mirror": True})
+    optimiser = {"batch": 128, "rate": rate, "clip": clip}
+    return _of(steps, optimiser, decay, data={"mirror": True}, network=_dropout(0.1))
+
+
+def _dropout(p: float) -> dict[str, Any]:
+    return {"options": {"dropout": p}}
 
 
 def _constant(rate: float) -> dict[str, Any]:
@@ -45,23 +49,26 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "ddpm": _of(
             800_000,
             {"batch": 128, "rate": _constant(2e-4) | {"warmup": 5000}, "clip": 1.0},
-            0.9999, data={"mirror": True},
+            0.9999, data={"mirror": True}, network=_dropout(0.1),
         ),
-        # Nichol & Dhariwal 2021 (arXiv 2102.09672), appendix A, for CIFAR-10
-        "iddpm": _of(500_000, {"batch": 128, "rate": _constant(1e-4)}, 0.9999),
+        # Nichol & Dhariwal 2021 (arXiv 2102.09672), appendix A, for CIFAR-10; dropout of its code
+        "iddpm": _of(
+            500_000, {"batch": 128, "rate": _constant(1e-4)}, 0.9999, network=_dropout(0.3)
+        ),
         # Song & Ermon 2020 (arXiv 2006.09011), appendix B, for CIFAR-10
         "ncsn": _of(
             300_000, {"batch": 128, "rate": _constant(1e-4)}, 0.999, data={"mirror": True}
         ),
-        "ncsnpp-ve": _score_sde(0.999),
-        "ddpmpp-vp": _score_sde(0.9999),
-        "subvp": _score_sde(0.9999),
+        # Its loss is half the sum over 3 x 32 x 32 elements, of which a mean's gradient is 2/3072.
+        "ncsnpp-ve": _score_sde(950_000, 0.999, clip=2 / 3072),
+        "ddpmpp-vp": _score_sde(1_300_000, 0.9999, clip=1.0),
+        "subvp": _score_sde(1_300_000, 0.9999, clip=1.0),
         # Karras et al. 2022 (arXiv 2206.00364), table 7, for CIFAR-10: 10 million images of warm-up
         "edm": {
             "optimiser": ADAM
             | {"batch": 512, "rate": _constant(1e-3) | {"warmup": 10 * MILLION // 512}},
             "averages": {"ema": {"kind": "half_life", "images": 0.5 * MILLION, "ramp": 0.05}},
-            "data": {"augment": 0.12},
+            "data": {"augment": 0.12, "label_dropout": 0.0},
             "run": {"images": 200 * MILLION},
         },
         # Karras et al. 2024 (arXiv 2312.02696), table 6, for XS on latents, and section 3.1
@@ -77,6 +84,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "wide": {"kind": "power", "width": 0.1},
                 "narrow": {"kind": "power", "width": 0.05},
             },
+            "data": {"label_dropout": 0.0},
             "run": {"images": 2**31, "save_every": 4096},
         },
         # Ma et al. 2024 (arXiv 2401.08740), section 4, after Peebles & Xie 2023 (arXiv 2212.09748)
@@ -92,7 +100,7 @@ def filled(content: Mapping[str, Any]) -> dict[str, Any]:
 
     Averages that are given stand in the place of the default; one that has the name of a default
     and no kind of its own is that one with other fields, and where all are such the others stay.
-    A recipe says nothing of the data where another network is given than the preset's.
+    A recipe says nothing of data and network where another network is given than the preset's.
     """
     made = dict(content)
     known: Mapping[str, Any] = AVERAGES
@@ -102,6 +110,7 @@ def filled(content: Mapping[str, Any]) -> dict[str, Any]:
         known = recipe.pop("averages", AVERAGES)
         if isinstance(network := made.get("network"), Mapping) and network.get("name"):
             recipe.pop("data", None)
+            recipe.pop("network", None)
         made = _under(recipe, made)
         made.setdefault("averages", {name: dict(each) for name, each in known.items()})
     if isinstance(given := made.get("averages"), Mapping):

@@ -71,7 +71,7 @@ def test_what_is_given_of_a_small_network_is_kept():
 def test_what_a_paper_has_for_another_size():
     assert fit.fitted("ddpmpp", (3, 64, 64), {}) == {"multipliers": [1, 2, 2, 2]}
     assert fit.fitted("adm", (3, 256, 256), {}) == {
-        "width": 256, "multipliers": [1, 1, 2, 2, 4, 4], "blocks": 2
+        "width": 256, "multipliers": [1, 1, 2, 2, 4, 4], "blocks": 2, "dropout": 0.0
     }  # fmt: skip
     assert fit.fitted("ddpmpp", (1, 28, 28), {}) == {"attention": [14]}
     assert fit.fitted("ddpmpp", (1, 28, 28), {"attention": [7]}) == {}

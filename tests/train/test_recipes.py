@@ -31,6 +31,8 @@ def test_figures_of_the_papers():
     assert (edm.optimiser.batch, edm.data.augment) == (512, 0.12)
     assert edm.optimiser.rate.warmup * 512 == pytest.approx(1e7, rel=1e-4)
     assert edm2.optimiser.rate.kind == "inverse_sqrt"
+    assert (edm.data.label_dropout, edm2.data.label_dropout) == (0.0, 0.0)
+    assert (ddpm.network.options["dropout"], ddpm.optimiser.clip) == (0.1, 1.0)
     assert edm2.kinds == {"wide": Power(0.1), "narrow": Power(0.05)}
 
 
@@ -39,6 +41,10 @@ def test_what_is_given_goes_over_a_recipe():
     config = configured(preset="edm", overrides=[*given, "averages={a={kind='fixed'}}"])
     assert (config.optimiser.rate.peak, config.optimiser.rate.warmup) == (1e-5, 19531)
     assert (config.run.images, config.data.augment) == (1000, 0.0)
+    other = configured(preset="iddpm", overrides=["network.name=mlp", *PAPER])
+    assert "dropout" not in other.network.options
+    given = configured(preset="iddpm", overrides=["network.options={width=64}", *PAPER])
+    assert given.network.options == {"width": 64, "dropout": 0.3}
     assert config.kinds == {"a": Fixed()}
 
 
