@@ -14,7 +14,7 @@ from pydiffcore.train.presets import PRESETS
 
 CALLS = {
     "ddpm": 1000, "iddpm": 1000, "ncsn": 232 * 5 + 1, "ncsnpp-ve": 2000, "ddpmpp-vp": 1000,
-    "subvp": 1000, "edm": 35, "edm2": 35, "flow": 100,
+    "subvp": 1000, "edm": 35, "edm2": 63, "flow": 100,
 }  # fmt: skip
 FEW = {"ddpm": 7, "iddpm": 7, "ncsn": 36, "ncsnpp-ve": 14, "ddpmpp-vp": 7, "subvp": 7,
        "edm": 13, "edm2": 13, "flow": 7}  # fmt: skip
