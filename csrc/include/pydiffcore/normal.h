@@ -27,8 +27,16 @@ PDC_HD typename L::F radius(typename L::U word) {
   using F = typename L::F;
   using I = typename L::I;
   using U = typename L::U;
+#ifdef __CUDA_ARCH__
+  // The halves as the last bits of 2^39 and of 2^23: exact too, without conversions, of which a
+  // device makes half as many at a time.
+  const F high = add(L::float_of(0x53000000u + (word >> 16)), -0x1p39f);
+  const F low_and_half = add(L::float_of(0x4B000000u + (word & 0xFFFFu)), 0.5f - 0x1p23f);
+  const F v = add(high, low_and_half);
+#else
   const F high = L::to_float((I)(word >> 16)), low = L::to_float((I)(word & 0xFFFFu));
   const F v = add(mul(high, L::set(65536.0f)), add(low, L::set(0.5f)));
+#endif
   const uint32_t root_half = 0x3F3504F3u;
   const U offset = L::bits(v) - (root_half + (32u << 23));
   const F e = L::to_float(((I)offset) >> 23);
