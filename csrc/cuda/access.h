@@ -27,18 +27,30 @@ struct alignas(sizeof(E) < 4 ? 4 * sizeof(E) : 16) Quad {
 };
 
 #ifdef __CUDA_ARCH__
-template <int bytes>
-struct Packed {
-  using type = uint4;
-};
-template <>
-struct Packed<8> {
-  using type = uint2;
-};
-template <>
-struct Packed<4> {
-  using type = unsigned int;
-};
+// The compiler splits the copy of a structure, and of its own vectors, into elements and does not
+// always join them again; what it leaves whole, __ldca and __stwb, becomes accesses that are
+// ordered with others (STRONG.SM).
+PDC_HD void load_words(const void* from, uint32_t (&w)[4]) {
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(w[0]), "=r"(w[1]), "=r"(w[2]), "=r"(w[3])
+               : "l"(__cvta_generic_to_global(from)));
+}
+PDC_HD void load_words(const void* from, uint32_t (&w)[2]) {
+  asm volatile("ld.global.v2.u32 {%0, %1}, [%2];"
+               : "=r"(w[0]), "=r"(w[1])
+               : "l"(__cvta_generic_to_global(from)));
+}
+PDC_HD void load_words(const void* from, uint32_t (&w)[1]) {
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(w[0]) : "l"(__cvta_generic_to_global(from)));
+}
+PDC_HD void store_words(void* to, const uint32_t (&w)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
+               "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]));
+}
+PDC_HD void store_words(void* to, const uint32_t (&w)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)), "r"(w[0]),
+               "r"(w[1]));
+}
 #else
 // As a device would.
 template <class E>
@@ -47,16 +59,14 @@ PDC_HD void fault_unless_aligned(const E* address) {
 }
 #endif
 
-// The compiler splits the copy of a structure into elements and does not always join them again,
-// hence the device's own loads and stores.
 template <class E>
 PDC_HD Quad<E> load_whole(const E* from) {
 #ifdef __CUDA_ARCH__
-  using Words = typename Packed<sizeof(Quad<E>)>::type;
-  constexpr int count = sizeof(Quad<E>) / sizeof(Words);
-  Words words[count];
+  constexpr int count = sizeof(Quad<E>) / alignof(Quad<E>);
+  uint32_t words[count][alignof(Quad<E>) / 4];
   PDC_UNROLL
-  for (int i = 0; i < count; ++i) words[i] = __ldca(reinterpret_cast<const Words*>(from) + i);
+  for (int i = 0; i < count; ++i)
+    load_words(reinterpret_cast<const char*>(from) + sizeof words[0] * i, words[i]);
   Quad<E> q;
   memcpy(&q, words, sizeof q);
   return q;
@@ -68,12 +78,12 @@ PDC_HD Quad<E> load_whole(const E* from) {
 template <class E>
 PDC_HD void store_whole(E* to, const Quad<E>& q) {
 #ifdef __CUDA_ARCH__
-  using Words = typename Packed<sizeof(Quad<E>)>::type;
-  constexpr int count = sizeof(Quad<E>) / sizeof(Words);
-  Words words[count];
+  constexpr int count = sizeof(Quad<E>) / alignof(Quad<E>);
+  uint32_t words[count][alignof(Quad<E>) / 4];
   memcpy(words, &q, sizeof q);
   PDC_UNROLL
-  for (int i = 0; i < count; ++i) __stwb(reinterpret_cast<Words*>(to) + i, words[i]);
+  for (int i = 0; i < count; ++i)
+    store_words(reinterpret_cast<char*>(to) + sizeof words[0] * i, words[i]);
 #else
   fault_unless_aligned<E>(to);
   *reinterpret_cast<Quad<E>*>(to) = q;

@@ -18,7 +18,8 @@ struct Spread {
 PDC_HD Cursor across(const RowLaunch& l, Cursor at) {
   if (l.pixels % 4) return at;
   const uint32_t i = static_cast<uint32_t>(at.quad), four = i / l.channels;
-  return {at.sample, static_cast<int64_t>(i - four * l.channels) * (l.pixels / 4) + four};
+  const int64_t quad = static_cast<int64_t>(i - four * l.channels) * (l.pixels / 4) + four;
+  return {at.sample, quad, at.flat + 4 * (quad - at.quad)};
 }
 
 PDC_HD Spread spread_of(const RowLaunch& l, Cursor at, int n) {

@@ -27,7 +27,7 @@ PDC_HD void store_typed(int dtype, void* to, const Quad<T>& x, Place place) {
 
 PDC_HD void normal_quads(const NormalLaunch& l, Thread thread, bool whole) {
   for (Cursor at = first_quad(l.grid, thread); at.sample < l.grid.samples;
-       at = next_quad(l.grid, at)) {
+       at = next_quad(l.grid, at, whole)) {
     const uint64_t seed = constant(l.seeds + at.sample);
     const Quad<float> z = normal_quad(seed, l.purpose, l.stream, at.quad);
     store_typed(l.dtype, l.out, z, place_of(l.grid, at, whole));
@@ -43,7 +43,7 @@ PDC_HD void normal_body(const NormalLaunch& l, Thread thread) {
 
 PDC_HD void corruption_quads(const CorruptionLaunch& l, Thread thread, bool whole) {
   for (Cursor at = first_quad(l.grid, thread); at.sample < l.grid.samples;
-       at = next_quad(l.grid, at)) {
+       at = next_quad(l.grid, at, whole)) {
     const Place place = place_of(l.grid, at, whole);
     const Quad<float> x0 = load_typed<float>(l.image_dtype, l.images, place);
     const uint64_t seed = constant(l.seeds + at.sample);

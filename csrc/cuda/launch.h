@@ -12,8 +12,9 @@ constexpr int kThreads = 256;
 // lie past its end. A launch of any shape walks over all quads of a batch.
 struct Grid {
   int64_t samples, size;
-  int64_t quads;                   // of a sample
-  int64_t sample_step, quad_step;  // one stride of the whole launch, in samples and quads
+  int64_t quads;  // of a sample
+  // One stride of the whole launch: in samples and quads, and in elements of the batch.
+  int64_t sample_step, quad_step, flat_step;
   int32_t blocks, threads;
 };
 

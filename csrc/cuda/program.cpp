@@ -32,7 +32,9 @@ struct pdc_cuda_program {
 
 Grid pdc::grid_of(int64_t samples, int64_t size, int32_t blocks, int32_t threads) {
   const int64_t quads = (size + 3) / 4, stride = static_cast<int64_t>(blocks) * threads;
-  return {samples, size, quads, stride / quads, stride % quads, blocks, threads};
+  const int64_t sample_step = stride / quads, quad_step = stride % quads;
+  return {samples, size,   quads, sample_step, quad_step, sample_step * size + 4 * quad_step,
+          blocks,  threads};
 }
 
 namespace {

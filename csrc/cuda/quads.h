@@ -14,18 +14,23 @@ struct Thread {
 
 struct Cursor {
   int64_t sample, quad;
+  int64_t flat;  // the quad's first element's index in the batch
 };
 
 PDC_HD Cursor first_quad(const Grid& grid, Thread thread) {
   const int64_t index = static_cast<int64_t>(thread.block) * grid.threads + thread.thread;
   const int64_t sample = index / grid.quads;
-  return {sample, index - sample * grid.quads};
+  const int64_t quad = index - sample * grid.quads;
+  return {sample, quad, sample * grid.size + 4 * quad};
 }
-PDC_HD Cursor next_quad(const Grid& grid, Cursor at) {
+PDC_HD Cursor next_quad(const Grid& grid, Cursor at, bool whole) {
   at.sample += grid.sample_step;
-  at.quad += grid.quad_step;
-  if (at.quad >= grid.quads) {
-    at.quad -= grid.quads;
+  at.quad += grid.quad_step - grid.quads;
+  at.flat += grid.flat_step;
+  if (at.quad < 0) {
+    at.quad += grid.quads;
+  } else {
+    if (!whole) at.flat += grid.size - 4 * grid.quads;
     ++at.sample;
   }
   return at;
@@ -33,8 +38,7 @@ PDC_HD Cursor next_quad(const Grid& grid, Cursor at) {
 
 PDC_HD Place place_of(const Grid& grid, Cursor at, bool whole) {
   const int64_t left = grid.size - 4 * at.quad;
-  return {at.sample * grid.size + 4 * at.quad, whole || left > 4 ? 4 : static_cast<int>(left),
-          whole};
+  return {at.flat, whole || left > 4 ? 4 : static_cast<int>(left), whole};
 }
 
 PDC_HD Quad<float> normal_quad(uint64_t seed, uint32_t purpose, uint32_t stream, int64_t quad) {

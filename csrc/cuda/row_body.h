@@ -10,64 +10,81 @@ namespace PDC_TARGET {
 
 PDC_HD int64_t row_index(const RowLaunch& l) { return l.row < 0 ? l.counter->row : l.row; }
 
-// network: where its tensors have the quad.
-template <int K, class T, class E, class Where, class Network>
-PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, int64_t index, Cursor at,
-                     const Where& place, const Network& network) {
-  const int in = constant(&row.registers_in), out = constant(&row.registers_out);
-  const int draws = constant(&row.draws);
-  const bool clips = l.F && constant(&row.clipped);
-  T* const state = static_cast<T*>(l.state);
-  Registers<K, T> r;
-  PDC_UNROLL
-  for (int k = 0; k < K; ++k)
-    if (k < in || (k == 0 && clips))
-      r.old[k] = load(state + constant(&row.source[k]) * l.plane, place);
-  Quad<T> F = {};
-  if (l.F) F = network_output<T, E>(l, index, at.sample, network);
-  add_registers(row, in, out, &r);
+// The terms of the registers, of the network's output and of what the plan clips it to.
+template <int K, class T, class E>
+PDC_HD void known_terms(const RowLaunch& l, const Row<T>& row, const Held<K, T>& h, int64_t index,
+                        Cursor at, int n, const Output<T, E>& output, Quad<T> (&r)[K]) {
+  Quad<T> next[K];
+  mix_registers(row, h, r, next);
   if (l.F) {
-    check_output(l, index, at.sample, F, place.n);
-    add_operand(row.f, 1, F, in == 0, out, &r);
+    const Quad<T> F = guided(l, output);
+    check_output(l, index, at.sample, F, n);
+    PDC_UNROLL
+    for (int j = 0; j < K; ++j)
+      if (j == 0 || j < h.out) add_term(kHeld<K, T> ? h.f : constant(&row.f[j]), F, &next[j]);
+    if (h.clips) {
+      Quad<T> Dc;
+      PDC_UNROLL
+      for (int i = 0; i < 4; ++i) Dc.v[i] = clipped(r[0].v[i], F.v[i], row);
+      PDC_UNROLL
+      for (int j = 0; j < K; ++j)
+        if (j == 0 || j < h.out) add_term(constant(&row.d[j]), Dc, &next[j]);
+    }
   } else if (at.quad == 0) {
     l.first_bad[at.sample] = 0;
   }
-  if (clips) {
-    Quad<T> Dc;
-    PDC_UNROLL
-    for (int i = 0; i < 4; ++i) Dc.v[i] = clipped(r.old[0].v[i], F.v[i], row);
-    add_operand(row.d, 1, Dc, false, out, &r);
-  }
+  PDC_UNROLL
+  for (int j = 0; j < K; ++j) r[j] = next[j];
+}
+
+// network: where its tensors have the quad.
+template <int K, class T, class E, class Where, class Network>
+PDC_HD void row_quad(const RowLaunch& l, const Row<T>& row, const Held<K, T>& h, int64_t index,
+                     Cursor at, const Where& place, const Network& network) {
+  Quad<T> r[K];
+  PDC_UNROLL
+  for (int k = 0; k < K; ++k)
+    if (k < h.in || (k == 0 && h.clips))
+      r[k] = load(plane<K, T>(l, h.source, row.source, k), place);
+  Output<T, E> output;
+  if (l.F) output = load_output<T, E>(l, index, at.sample, network);
+  // The first draw is made before anything waits for these loads; one loop, since noise is most of
+  // the code.
+  int m = 0;
   PDC_NO_UNROLL
-  for (int m = 0; m < draws; ++m) {
-    Quad<T> z = draw(l, row, m, at, place);
-    if (l.scale) scale_draw(l, m, place, &z);
-    add_operand(&row.S[0][m], kMaxDraws, z, in == 0 && !l.F && m == 0, out, &r);
-  }
+  do {
+    Quad<T> z;
+    if (m < h.draws) z = draw(l, row, m, at, place);
+    if (m == 0) known_terms(l, row, h, index, at, place.n, output, r);
+    if (m >= h.draws) break;
+    PDC_UNROLL
+    for (int j = 0; j < K; ++j)
+      if (j == 0 || j < h.out) add_term(constant(&row.S[j][m]), z, &r[j]);
+  } while (++m < h.draws);
   PDC_UNROLL
   for (int j = 0; j < K; ++j)
-    if (j < out) store(state + constant(&row.target[j]) * l.plane, r.next[j], place);
-  const T c_in = constant(&row.c_in);
-  if (c_in != 0) {
+    if (j == 0 || j < h.out) store(plane<K, T>(l, h.target, row.target, j), r[j], place);
+  if (h.c_in != 0) {
     PDC_UNROLL
-    for (int i = 0; i < 4; ++i) r.next[0].v[i] = mul(c_in, r.next[0].v[i]);
-    store(static_cast<E*>(l.input), narrow<E>(r.next[0]), network);
+    for (int i = 0; i < 4; ++i) r[0].v[i] = mul(h.c_in, r[0].v[i]);
+    store(static_cast<E*>(l.input), narrow<E>(r[0]), network);
   }
 }
 
 template <int K, class T, class E, bool last>
 PDC_HD void row_quads(const RowLaunch& l, int64_t index, Thread thread, bool whole) {
   const Row<T>& row = static_cast<const Row<T>*>(l.rows)[index];
+  const Held<K, T> h = held_of<K>(l, row);
   PDC_NO_UNROLL
   for (Cursor at = first_quad(l.grid, thread); at.sample < l.grid.samples;
-       at = next_quad(l.grid, at)) {
+       at = next_quad(l.grid, at, whole)) {
     if constexpr (last) {
       const Cursor own = across(l, at);
       const Place place = place_of(l.grid, own, whole);
-      row_quad<K, T, E>(l, row, index, own, place, spread_of(l, own, place.n));
+      row_quad<K, T, E>(l, row, h, index, own, place, spread_of(l, own, place.n));
     } else {
       const Place place = place_of(l.grid, at, whole);
-      row_quad<K, T, E>(l, row, index, at, place, place);
+      row_quad<K, T, E>(l, row, h, index, at, place, place);
     }
   }
 }
@@ -89,7 +106,7 @@ template <int K, class T, class E>
 PDC_HD void segments_body(const RowLaunch& l, Thread thread) {
   PDC_NO_UNROLL
   for (Cursor at = first_quad(l.grid, thread); at.sample < l.grid.samples;
-       at = next_quad(l.grid, at)) {
+       at = next_quad(l.grid, at, l.whole)) {
     const Place place = place_of(l.grid, at, l.whole);
     const int64_t element = 4 * at.quad;
     int64_t segment = element / l.segment_size;
@@ -100,7 +117,8 @@ PDC_HD void segments_body(const RowLaunch& l, Thread thread) {
       const int32_t index = constant(l.segment_rows + at.sample * l.segments + segment);
       if (index >= 0 && index < l.row_count) {
         const Part part = {place.flat, begin, end, l.whole && end - begin == 4};
-        row_quad<K, T, E>(l, static_cast<const Row<T>*>(l.rows)[index], index, at, part, part);
+        const Row<T>& row = static_cast<const Row<T>*>(l.rows)[index];
+        row_quad<K, T, E>(l, row, held_of<K>(l, row), index, at, part, part);
       }
       begin = end;
     }

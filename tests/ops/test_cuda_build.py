@@ -46,8 +46,16 @@ def test_every_operation_rounds_once(ptx, stem):
 @pytest.mark.parametrize("stem", [stem for stem in STEMS if stem.startswith("row")])
 def test_rows_move_16_bytes_at_a_time(ptx, stem):
     found = checks.operations(ptx[stem].read_text())
-    assert found["ld.global.ca.v4.u32"] > 0
-    assert found["st.global.wb.v4.u32"] > 0
+    assert found["ld.global.v4.u32"] > 0
+    assert found["st.global.v4.u32"] > 0
+    assert not [name for name in found if ".ca." in name or ".wb." in name]
+
+
+@needs_nvcc
+def test_halves_are_converted_by_instructions(ptx):
+    found = checks.operations(ptx["row_half"].read_text())
+    assert found["cvt.f32.f16"] > 0
+    assert found["cvt.rn.f16.f32"] > 0
 
 
 @needs_nvcc

@@ -140,6 +140,19 @@ def test_the_first_bad_row_of_each_sample_is_kept():
     assert program.status() is None
 
 
+def test_a_row_without_a_term_gives_zeros_of_positive_sign():
+    rng = np.random.default_rng(0)
+    table, seeds, results = plan(rng, 2, 1, 3), battery.seeds_of(rng, 3), []
+    table["registers_in"][0] = table["draws"][0] = 0
+    for loop in (None, (2, 3)):
+        state, input = torch.ones(2, 3, 10), torch.ones(3, 10)
+        program = bind(**table, state=state, input=input, seeds=seeds, host_loop=loop)
+        assert program.advance(0, 0, 0, 0) == 0
+        assert not state[0].view(torch.int32).any()
+        results.append((state, input))
+    assert same(results)
+
+
 def test_what_a_device_reads_goes_there_without_a_wait(monkeypatch):
     """From pinned memory, which only `upload` and `write` do: a plain copy waits for the device."""
     gone, upload, write = [], cuda.upload, cuda.write

@@ -54,9 +54,13 @@ PDC_HD T combine(const T* A, T f, const T* g, const T* reg, T F, const T* extra)
   return sum;
 }
 
+#ifdef __CUDA_ARCH__
+PDC_HD bool not_finite(float F) { return !(fabsf(F) < INFINITY); }
+#else
 PDC_HD uint32_t not_finite(float F) {
   return ((Scalar::bits(F) & 0x7FFFFFFFu) + 0x00800000u) & 0x80000000u;
 }
+#endif
 PDC_HD uint64_t not_finite(double F) {
 #ifdef __CUDA_ARCH__
   const uint64_t bits = __double_as_longlong(F);
