@@ -153,8 +153,8 @@ void words_of_tiny(uint32_t* to, const Tile& tile, const uint64_t* seeds, uint32
   }
 }
 
-// z[i] of pairs of vectors of words; `first_only` keeps the even normal of each pair. Up to two
-// vectors of pairs are written past the last, as many as a group of words has.
+// z[i] of pairs of vectors of words; `first_only` keeps the even normal of each pair. Reads and
+// writes whole twos of vectors of pairs: a group of words fills one or two.
 template <bool first_only>
 void normals_of(float* z, const uint32_t* words, int64_t pairs) {
   constexpr int n = Lanes::words;

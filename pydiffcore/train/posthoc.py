@@ -112,8 +112,8 @@ def combined(
     """Return the tensors of the wanted average, in float32.
 
     Args:
-        snapshots: tensors of each average by their names, read one at a time: an iterator that
-            loads them keeps three in memory, however many there are.
+        snapshots: tensors of each average by their names, each a mapping of its own, read one at a
+            time: an iterator that loads them keeps up to four in memory, and the sums in float64.
         kept, wanted, constrained: of :func:`weights`.
         parameters: names of the tensors that were averaged, as ``dict(network.named_parameters())``
             has them; all others, as fixed frequencies, are the latest snapshot's as they are.
@@ -145,7 +145,8 @@ def combined(
         if parameters is None:
             averaged |= {name for name in each if _differs(each[name], first[name])}
         for name in each if parameters is None else averaged:
-            sums.setdefault(name, torch.zeros_like(each[name], dtype=torch.float64))
+            if name not in sums:
+                sums[name] = torch.zeros_like(each[name], dtype=torch.float64)
             sums[name] += factors[read] * each[name].double()
     if read + 1 != len(kept):
         raise ValueError(f"there are {read + 1} snapshots, expected {len(kept)} as kept")

@@ -11,28 +11,34 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pydiffcore.train.presets import PRESETS
+
 __all__ = ["AVERAGES", "RECIPES", "filled"]
 
 AVERAGES: Mapping[str, Mapping[str, Any]] = {"ema": {"kind": "half_life", "images": 500_000.0}}
-ADAM = {"betas": [0.9, 0.999], "eps": 1e-8}
+ADAM: Mapping[str, Any] = {"betas": [0.9, 0.999], "eps": 1e-8}
 MILLION = 1_000_000
 
 
 def _of(steps: int, optimiser: dict[str, Any], decay: float, **rest: Any) -> dict[str, Any]:
     """Return a recipe of a paper whose average forgets by a fixed decay."""
     return {
-        "optimiser": ADAM | optimiser,
+        "optimiser": {**ADAM, **optimiser},
         "averages": {"ema": {"kind": "fixed", "decay": decay}},
         "run": {"images": steps * optimiser["batch"]},
         **rest,
     }
 
 
-def _score_sde(steps: int, decay: float, clip: float) -> dict[str, Any]:
-    """Song et al. 2021 (arXiv 2011.13456), appendix H, and its code, for CIFAR-10."""
+def _score_sde(decay: float, scale: float = 1.0) -> dict[str, Any]:
+    """Song et al. 2021 (arXiv 2011.13456), appendix H, and its code, for CIFAR-10.
+
+    ``scale`` is that of the loss here to the loss there: what the code compares gradients with, a
+    norm to clip at and Adam's eps, goes with it.
+    """
     rate = {"peak": 2e-4, "kind": "constant", "warmup": 5000}
-    optimiser = {"batch": 128, "rate": rate, "clip": clip}
-    return _of(steps, optimiser, decay, data={"mirror": True}, network=_dropout(0.1))
+    optimiser = {"batch": 128, "rate": rate, "clip": scale, "eps": ADAM["eps"] * scale}
+    return _of(1_300_000, optimiser, decay, data={"mirror": True}, network=_dropout(0.1))
 
 
 def _dropout(p: float) -> dict[str, Any]:
@@ -59,14 +65,15 @@ RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "ncsn": _of(
             300_000, {"batch": 128, "rate": _constant(1e-4)}, 0.999, data={"mirror": True}
         ),
-        # Its loss is half the sum over 3 x 32 x 32 elements, of which a mean's gradient is 2/3072.
-        "ncsnpp-ve": _score_sde(950_000, 0.999, clip=2 / 3072),
-        "ddpmpp-vp": _score_sde(1_300_000, 0.9999, clip=1.0),
-        "subvp": _score_sde(1_300_000, 0.9999, clip=1.0),
+        # Of VE the code halves the sum over 3 x 32 x 32 elements, of the others it takes the mean.
+        "ncsnpp-ve": _score_sde(0.999, scale=2 / 3072),
+        "ddpmpp-vp": _score_sde(0.9999),
+        "subvp": _score_sde(0.9999),
         # Karras et al. 2022 (arXiv 2206.00364), table 7, for CIFAR-10: 10 million images of warm-up
         "edm": {
-            "optimiser": ADAM
-            | {"batch": 512, "rate": _constant(1e-3) | {"warmup": 10 * MILLION // 512}},
+            "optimiser": {
+                **ADAM, "batch": 512, "rate": _constant(1e-3) | {"warmup": 10 * MILLION // 512},
+            },
             "averages": {"ema": {"kind": "half_life", "images": 0.5 * MILLION, "ramp": 0.05}},
             "data": {"augment": 0.12, "label_dropout": 0.0},
             "run": {"images": 200 * MILLION},
@@ -106,9 +113,12 @@ def filled(content: Mapping[str, Any]) -> dict[str, Any]:
     known: Mapping[str, Any] = AVERAGES
     if made.get("recipe") == "paper":
         preset = made.get("preset", "edm")
-        recipe = dict(RECIPES.get(preset, {})) if isinstance(preset, str) else {}
+        preset = preset if isinstance(preset, str) and preset in RECIPES else None
+        recipe = dict(RECIPES[preset]) if preset else {}
         known = recipe.pop("averages", AVERAGES)
-        if isinstance(network := made.get("network"), Mapping) and network.get("name"):
+        network = made.get("network")
+        named = network.get("name") if isinstance(network, Mapping) else None
+        if preset and named not in (None, PRESETS[preset].network):
             recipe.pop("data", None)
             recipe.pop("network", None)
         made = _under(recipe, made)

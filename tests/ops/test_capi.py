@@ -52,7 +52,7 @@ def test_tiles_give_the_normals_of_each_element(target, tmp_path):
         "-Wno-unused-function", "-Wno-maybe-uninitialized", f"-DPDC_TARGET={target}", *X86[target],
         "-I", ROOT / "csrc/include", "-I", ROOT / "csrc/cpu", ROOT / "tests/noise_tile.cpp",
         "-o", binary)  # fmt: skip
-    assert run(binary) == "3684\n"
+    assert run(binary) == "15172\n"
 
 
 def test_a_c_program_draws_the_same_normals(tmp_path):

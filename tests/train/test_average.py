@@ -176,10 +176,11 @@ def test_snapshots_are_read_one_at_a_time():
             yield snapshot
             del snapshot
 
-    kept = [(0.1, step + 1.0) for step in range(20)]
+    times = [*range(10, 0, -1), *range(20, 10, -1)]  # the newest is in the middle
+    kept = [(0.1, float(time)) for time in times]
     made = posthoc.combined(read(), kept, (0.1, 20.0))["w"]
     in_memory = posthoc.combined(
         [{"w": torch.full((3,), float(step))} for step in range(20)], kept, (0.1, 20.0)
     )
     assert torch.equal(made, in_memory["w"])
-    assert most <= 3
+    assert most <= 4

@@ -33,6 +33,9 @@ def test_figures_of_the_papers():
     assert edm2.optimiser.rate.kind == "inverse_sqrt"
     assert (edm.data.label_dropout, edm2.data.label_dropout) == (0.0, 0.0)
     assert (ddpm.network.options["dropout"], ddpm.optimiser.clip) == (0.1, 1.0)
+    ve, vp = (configured(preset=p, overrides=PAPER) for p in ("ncsnpp-ve", "ddpmpp-vp"))
+    assert ve.steps == vp.steps == 1_300_000
+    assert ve.optimiser.eps / vp.optimiser.eps == ve.optimiser.clip / vp.optimiser.clip == 2 / 3072
     assert edm2.kinds == {"wide": Power(0.1), "narrow": Power(0.05)}
 
 
@@ -45,6 +48,8 @@ def test_what_is_given_goes_over_a_recipe():
     assert "dropout" not in other.network.options
     given = configured(preset="iddpm", overrides=["network.options={width=64}", *PAPER])
     assert given.network.options == {"width": 64, "dropout": 0.3}
+    same = configured(preset="ddpm", overrides=["network.name=ddpmpp", *PAPER])
+    assert (same.network.options, same.data.mirror) == ({"dropout": 0.1}, True)
     assert config.kinds == {"a": Fixed()}
 
 

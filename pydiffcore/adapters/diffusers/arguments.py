@@ -45,5 +45,9 @@ def timestep_options(s: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> d
     options.update(zip(defaults, args, strict=False))
     missing = any(value is inspect.Parameter.empty for value in options.values())
     if twice or missing or len(options) > len(defaults):
-        inspect.signature(s.set_timesteps).bind(*args, **kwargs)
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value)
+            for name, value in defaults.items()
+        ]
+        inspect.Signature(parameters).bind(*args, **kwargs)
     return options
