@@ -2,12 +2,17 @@
 """Fixtures: a denoiser with structure, exact in closed form, one thread, and graphs
 that replay on the CPU."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
 from recording import tapes_for_graphs
 
 from pydiffcore import exact
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a job in a shell's background, and
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for all that the tests start
 
 
 @pytest.fixture
