@@ -198,3 +198,22 @@ def compare(case: Case, **more: Any) -> Errors:
         names = [name for name in b if name != "i"]
         callbacks = max(callbacks, *(relative(a[name], b[name]) for name in names if name in a))
     return Errors(relative(mine, theirs), callbacks, seen)
+
+
+SIGMAS = ours.get_sigmas_karras(6, LOW, HIGH)
+
+
+def start(n: int = 3, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Return n states at the highest level, the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    return HIGH * torch.randn(n, *SHAPE[1:], generator=generator, dtype=dtype)
+
+
+def sample(
+    name: str, model: Any = function, x: Any = None, sigmas: Any = SIGMAS, **options: Any
+) -> torch.Tensor:
+    """Return what our function of a name draws."""
+    x = start() if x is None else x
+    at = (LOW, HIGH, 6) if name == "dpm_fast" else (sigmas,)
+    result: torch.Tensor = getattr(ours, f"sample_{name}")(model, x, *at, disable=True, **options)
+    return result
