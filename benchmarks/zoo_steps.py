@@ -35,7 +35,8 @@ def plan_of(method: str, n: int) -> pydiffcore.Plan:
         return steps.plan_of(method, n)
     if method == "dpmpp_sde":
         return pydiffcore.trace(samplers.dpmpp_sde, levels.karras(n), prediction.denoised())
-    return pydiffcore.trace(samplers.heun, levels.karras(n, **EDM), prediction.denoised(), **CHURN)
+    churn = CHURN if method == "churned_heun" else {}
+    return pydiffcore.trace(samplers.heun, levels.karras(n, **EDM), prediction.denoised(), **churn)
 
 
 def ours(method: str, size: tuple[int, ...], n: int) -> Callable[[], None]:
@@ -77,6 +78,7 @@ def k_diffusion_loop(method: str, size: tuple[int, ...], n: int) -> Callable[[],
         options["noise_sampler"] = lambda *_: torch.randn_like(start)
     else:
         function = sampling.sample_heun
+    if method == "churned_heun":
         keys = {"churn": "s_churn", "s_min": "s_tmin", "s_max": "s_tmax", "s_noise": "s_noise"}
         options |= {keys[name]: value for name, value in CHURN.items()}
     return lambda: function(model, start, sigmas, **options)
