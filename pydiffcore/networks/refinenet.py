@@ -48,18 +48,20 @@ class InstanceNormPlus(nn.Module):
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the shape of x [B, C, H, W], of the indices of levels and classes [2, B]."""
+        B, C, H, W = x.shape
         mean = x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
-        m, v = mean.mean(dim=1, keepdim=True), mean.var(dim=1, keepdim=True, correction=0)
-        among = (mean - m) * torch.rsqrt(v + EPS)
-        (gamma, alpha), beta = self.scales[:, index[0]], self.shift[index[0]]
+        table = torch.cat([*self.scales, self.shift], dim=1)
+        given = functional.embedding(index[0], table)
         if self.label is not None:
-            own = self.label(index[1]).chunk(3, dim=1)
-            gamma, alpha, beta = gamma + own[0], alpha + own[1], beta + own[2]
-        offset = alpha * among + beta
-        h = functional.instance_norm(x, eps=EPS)
-        return torch.addcmul(
-            offset.to(h.dtype)[:, :, None, None], h, gamma.to(h.dtype)[:, :, None, None]
-        )
+            given = given + self.label(index[1])
+        gamma, alpha, beta = given.to(mean.dtype).chunk(3, dim=1)
+        offset = torch.addcmul(beta, alpha, functional.layer_norm(mean, (C,), eps=EPS))
+        # Instance normalisation whose γ and offset are each sample's own.
+        y = functional.batch_norm(
+            x.reshape(1, B * C, H, W), None, None, gamma.reshape(-1), offset.reshape(-1),
+            training=True, eps=EPS,
+        )  # fmt: skip
+        return y.view(B, C, H, W)
 
 
 class NormConv(nn.Module):

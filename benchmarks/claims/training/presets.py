@@ -38,9 +38,7 @@ from pydiffcore.train.presets import PRESETS
 
 FILES, PICTURE = Path("examples/digits"), Path("docs/presets.png")
 SAMPLES, NFE = 800, 35
-STEPS = {
-    "ddpm": 250, "iddpm": 100, "ncsnpp-ve": 100, "ddpmpp-vp": 250, "subvp": 250, "edm2": 18
-}  # fmt: skip
+STEPS = {"ddpm": 250, "iddpm": 100, "ncsnpp-ve": 100, "ddpmpp-vp": 250, "subvp": 250}
 SHOWN = 20  # digits of each sampler in the picture
 
 
