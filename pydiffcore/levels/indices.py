@@ -5,6 +5,7 @@ N is the number of entries of a tabulated process, t an index 0 .. N-1.
 """
 
 import math
+import operator
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,7 +112,8 @@ def quadratic(n: int, process: Process, share: float = 0.8, final_zero: bool = T
         n: number of steps, at most N.
         process: a tabulated process.
         share: the part of the table that is used, in (0, 1); the noisiest part is left out.
-        final_zero: end at 0, or at the lowest level of the table.
+        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
+            indices there are n - 1 steps.
 
     Raises:
         ValueError: for n or share out of range or a process without a table.
@@ -140,7 +142,8 @@ def space_timesteps(n: int | Sequence[int], process: Process, final_zero: bool =
     Args:
         n: number of steps, or one count for each section, the cleanest first.
         process: a tabulated process.
-        final_zero: end at 0, or at the lowest level of the table.
+        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
+            indices there are n - 1 steps.
 
     Raises:
         ValueError: for a count that its section cannot hold, no steps, or a process without a
@@ -150,7 +153,8 @@ def space_timesteps(n: int | Sequence[int], process: Process, final_zero: bool =
 
     """
     table = table_of(process)
-    counts = [step_count(n)] if isinstance(n, int | np.integer) else [int(k) for k in n]
+    given = list(n) if isinstance(n, Sequence | np.ndarray) and not isinstance(n, str) else [n]
+    counts = [step_count(k) if len(given) == 1 else operator.index(k) for k in given]
     sections = np.array_split(np.arange(table.size), len(counts)) if counts else []
     t: list[float] = []
     for section, k in zip(sections, counts, strict=True):

@@ -68,12 +68,17 @@ def at_indices(
     """Return the levels at falling indices, to 0 or to the table's lowest level, visited or not."""
     if t[0] > table.size - 1:
         raise ValueError(f"{name} starts at index {t[0]:g}, past the last entry {table.size - 1}")
+    if not final_zero and t.size == 1 and t[0] == 0:
+        raise ValueError(
+            f"{name} has the table's lowest level alone: with final_zero=False expected n of at "
+            "least 2"
+        )
     whole = t.astype(np.int64)
     sigma = table[whole]
     fractional = t != whole
     if fractional.any():
         sigma[fractional] = np.interp(t[fractional], np.arange(table.size), table)
-    if not final_zero and (t[-1] > 0.0 or t.size == 1):
+    if not final_zero and t[-1] > 0.0:
         sigma = np.append(sigma, table[0])
     return assemble(sigma, final_zero, process, name)
 
@@ -122,7 +127,8 @@ def leading(
         steps_offset: added to every index.
         drop_last: make n + 1 indices, (n - i) floor(N / (n + 1)) + steps_offset, and leave out the
             lowest, as diffusers' DPMSolverMultistep does.
-        final_zero: end at 0, or at the lowest level of the table.
+        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
+            indices there are n - 1 steps.
 
     Raises:
         ValueError: for n out of range, a process without a table, or an index outside it.
@@ -158,7 +164,8 @@ def linspace(
         rounded: round to whole indices, as diffusers' DDIM, DDPM and DPMSolverMultistep do; with
             rounded=False levels between entries are interpolated linearly, as its Euler does (the
             time of such a level then differs from the index, as time() interpolates in log level).
-        final_zero: end at 0, or at the lowest level of the table.
+        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
+            indices there are n - 1 steps.
 
     Raises:
         ValueError: for n out of range or a process without a table.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from pydiffcore.plan.symbols import Symbol, Tape, TraceError
 from pydiffcore.prediction import Prediction, denoised
 from pydiffcore.process import Process
 
-__all__ = ["draws_before", "trace"]
+__all__ = ["checked_options", "draws_before", "trace"]
 
 FAR = 300.0  # a weight of D, or noise over its level, from which a plan's limit is looked at
 
@@ -92,7 +93,7 @@ def trace(
     prediction = denoised() if prediction is None else prediction
     if not isinstance(prediction, Prediction):
         raise TypeError(f"prediction is {prediction!r}, expected a pydiffcore.prediction")
-    bounds = _checked_clip(clip)
+    bounds, options = _checked_clip(clip), checked_options(sampler, options)
     tape, result = _run(sampler, levels, bounds is not None, options)
     if first_stream is None:
         first_stream = draws_before(sampler, levels, options) if tape.intervals else 0
@@ -119,6 +120,26 @@ def trace(
         lower = replace(levels, sigma=np.append(UNBOUNDED / 100, levels.sigma[1:]))
         _check_limit(plan, trace(sampler, lower, prediction, first_stream=0, **options))
     return plan if scaling is None else plan.scaled(scaling)
+
+
+def checked_options(sampler: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return a sampler's options with every scalar of NumPy or torch as Python's own.
+
+    A float32 scalar would make the coefficients that are computed with it float32.
+
+    Raises:
+        TypeError: the sampler has no option of a name.
+    """
+    taken = list(inspect.signature(sampler).parameters.values())
+    known = [each.name for each in taken[4:]]
+    unknown = [name for name in options if name not in known]
+    if unknown and not any(each.kind is each.VAR_KEYWORD for each in taken):
+        expected = f"expected one of {', '.join(sorted(known))}" if known else "it has none"
+        raise TypeError(f"{_call_text(sampler, {})} has no option {unknown[0]!r}: {expected}")
+    return {
+        name: value.item() if getattr(value, "shape", None) == () else value
+        for name, value in options.items()
+    }
 
 
 def draws_before(sampler: Callable[..., Any], levels: Levels, options: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ schedule of its paper, whose levels are levels.laplace.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -101,12 +102,12 @@ def sigmoid_betas(
 
 
 def alpha_bar_betas(
-    alpha_bar: Callable[[FloatArray], FloatArray], n: int = 1000, max_beta: float = 0.999
+    alpha_bar: Callable[[float], Any], n: int = 1000, max_beta: float = 0.999
 ) -> FloatArray:
     """Return the betas of a curve abar(t): beta_i = min(1 - abar((i+1)/n) / abar(i/n), max_beta).
 
     Args:
-        alpha_bar: abar on an array of times in [0, 1]; positive before t = 1, falling.
+        alpha_bar: abar of a time in [0, 1]; positive before t = 1, falling.
         n: number of betas.
         max_beta: the largest beta, in (0, 1).
 
@@ -117,7 +118,7 @@ def alpha_bar_betas(
 
     """
     beta_range(max_beta, max_beta)
-    abar = as_float64(alpha_bar(np.arange(count(n) + 1) / n))
+    abar = np.array([float(alpha_bar(i / n)) for i in range(count(n) + 1)])
     betas = 1.0 - abar[1:] / abar[:-1]
     if not np.all(betas > 0.0):
         at = int(np.argmin(betas > 0.0))
@@ -171,7 +172,7 @@ def laplace_diffusers_betas(n: int = 1000, max_beta: float = 0.999) -> FloatArra
 
     """
 
-    def abar(t: FloatArray) -> FloatArray:
+    def abar(t: float) -> Any:
         side = np.copysign(1.0, 0.5 - t)
         lam = -0.5 * side * np.log(1.0 - 2.0 * np.abs(0.5 - t) + 1e-6)
         return np.sqrt(1.0 / (1.0 + np.exp(-lam)))

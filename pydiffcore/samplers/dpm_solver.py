@@ -95,7 +95,8 @@ def dpm_fast(
     high, low = float(levels.sigma[0]), float(levels.sigma[levels.sigma > 0][-1])
     calls = (len(levels) if nfe is None else nfe) - to_zero
     if calls < 0 or (calls == 0) != (high == low):
-        raise ValueError(f"nfe is {nfe}, which {levels.name} cannot be sampled with")
+        expected = "1, or None" if high == low else f"at least {1 + to_zero}"
+        raise ValueError(f"nfe is {nfe}, expected {expected} on {levels.name}")
     for order, sigma, sigma_next in _fast_steps(calls, high, low) if calls else []:
         down = max(split(sigma, sigma_next, eta)[0], low) if eta > 0 else sigma_next
         rule = ("eps", 0.0, 1.0, True)

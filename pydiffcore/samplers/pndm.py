@@ -132,6 +132,7 @@ def pndm(
 def ipndm(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
     """Improved PNDM: :func:`plms` that starts with the lower orders, of one call each.
 
+    A step to σ = 0 combines ε as any other; :func:`ending` makes the last one of first order.
     Zhang & Chen 2023 (arXiv 2204.13902), Appendix; the name is theirs.
 
     Args:
@@ -151,7 +152,8 @@ def ipndm(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -
 def ipndm_v(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
     """:func:`ipndm` with the coefficients of the levels' own, uneven steps in σ.
 
-    They make it Adams–Bashforth in σ: :func:`lms` under another name, and DEIS's ρAB.
+    They make it Adams–Bashforth in σ: :func:`lms` under another name, and DEIS's ρAB, in a step
+    to σ = 0 too.  Codes whose third-order coefficients are not the integrals differ from it.
     Zhang & Chen 2023 (arXiv 2204.13902), section 3.3.
 
     Args:

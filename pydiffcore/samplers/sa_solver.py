@@ -86,7 +86,8 @@ def sa_solver(
     """SA-Solver: x' = e^{−(1+τ²)h} x + Σ_j b_j D_j + σ_next sqrt(1 − e^{−2τ²h}) z, then corrected.
 
     b_j integrates (1 + τ²) e^{−(1+τ²)(h−s)} times the Lagrange polynomial of D_j in λ = −log σ; the
-    corrector has D at the predicted state among them and uses the predictor's z.
+    corrector has D at the predicted state among them and uses the predictor's z; the last step,
+    after which nothing is evaluated, is not corrected.
     Xue et al. 2023 (arXiv 2309.05019), Algorithm 1, eq. 14 to 18.
 
     Args:

@@ -56,6 +56,8 @@ class Fixed:
 class HalfLife:
     """beta = 2^(−B/h), h = min(``images``, ``ramp``·n·B): Karras et al. 2022, appendix F.2.
 
+    n·B counts the batch of the step itself; a loop that leaves it out is one step behind.
+
     Args:
         images: half-life, in images.
         ramp: half-life as a share of the images seen, while that is shorter; 0 for none.

@@ -8,9 +8,10 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from cases import CASES, EXACT, STOCHASTIC, ids
 
-from pydiffcore import Plan, levels, prediction, process, samplers, trace
+from pydiffcore import Plan, direct, levels, prediction, process, samplers, trace
 
 SIZES = [1, 2, 5, 18, 100]
 
@@ -152,6 +153,34 @@ def test_huge_level_ratios_lose_no_variable(sampler, sigmas):
 def test_options_out_of_range_are_named(sampler, options):
     with pytest.raises(ValueError, match=f"{list(options)[-1]} is"):
         trace(sampler, levels.karras(6), **options)
+
+
+@pytest.mark.parametrize("scalar", [np.float32, np.float16, torch.tensor])
+def test_a_scalar_of_another_library_loses_no_digits(scalar):
+    """A float32 option would make coefficients float32, 1e-7 off, under another name."""
+    listed, exact = levels.karras(5), float(scalar(0.3))
+    plan = trace(samplers.dpmpp_2m_sde, listed, eta=scalar(0.3))
+    assert plan.hash == trace(samplers.dpmpp_2m_sde, listed, eta=exact).hash
+    run = functools.partial(
+        direct, samplers.dpmpp_2m_sde, lambda x, sigma: x / 2, listed, shape=(2,), seeds=[1]
+    )
+    assert torch.equal(run(eta=scalar(0.3)), run(eta=exact))
+
+
+def test_an_option_that_a_sampler_does_not_have_is_named():
+    with pytest.raises(TypeError, match=r"^heun has no option 's_churn': expected one of churn, "):
+        trace(samplers.heun, levels.karras(5), s_churn=40.0)
+    with pytest.raises(TypeError, match=r"^euler has no option 'eta': it has none$"):
+        trace(samplers.euler, levels.karras(5), eta=1.0)
+    last = samplers.ending(samplers.dpmpp_2m_sde)  # takes whatever the sampler takes
+    assert trace(last, levels.karras(5), eta=0.5).draws
+
+    def own(x, denoise, levels, noise, weight=1.0):
+        for sigma, sigma_next in levels.steps():
+            x = weight * denoise(x, sigma) + (sigma_next / sigma) * (x - denoise(x, sigma))
+        return x
+
+    assert trace(own, levels.karras(2), weight=0.5).nfe == 4
 
 
 def test_a_partial_is_named_like_its_function():

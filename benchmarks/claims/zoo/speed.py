@@ -14,9 +14,9 @@ others, come to by themselves, and beside the peer's what Heun comes to without 
 Rows without noise move 20 bytes per element (unipc, with its corrector, and dpmpp_3m 28) where the
 eager forms move 52 to 96: beyond cache that ratio is what there is to gain.  What a row that
 draws gains in cache is for the most part what its normals do, ours against torch's, which come one
-thread at a time: the last figures.  Ours keep a core's vector units busy, so they gain what those are wide.
-A sample of two elements, as in 8192×2, uses half of each block of four normals, so that its normals
-cost more, each.
+thread at a time: the last figures.  Ours keep a core's vector units busy, so they gain what those
+are wide.  A sample of two elements, as in 8192×2, uses half of each block of four normals, so that
+each of its normals costs more.
 """
 
 import numpy as np
