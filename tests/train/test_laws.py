@@ -222,6 +222,14 @@ def test_cosine_interpolation_has_its_two_schedules_at_its_ends():
     assert ends[1].quantile(0.5) == pytest.approx(128 / 32, rel=1e-3)
 
 
+@pytest.mark.parametrize("law", [laws.v_diffusion(), laws.mode(), laws.mode(0.0)])
+@pytest.mark.parametrize("tail", [2.0**-10, 2.0**-30, 2.0**-52])
+def test_high_levels_have_the_digits_of_low_ones(law, tail):
+    """Laws that are symmetric in log sigma; 1 − tail is exact, a rounded 1 − t would not be."""
+    assert law.quantile(1 - tail) * law.quantile(tail) == pytest.approx(1, rel=1e-14)
+    assert law.quantile(1.0) == np.inf
+
+
 def test_infinite_level_of_a_table():
     betas = process.rescale_zero_terminal_snr(process.linear_betas(50))
     assert laws.discrete_uniform(process.discrete(betas)).levels[-1] == 1e12

@@ -148,6 +148,10 @@ def v_diffusion(
     def share(sigma: FloatArray) -> Any:
         return np.arctan(sigma / data) * (2 / math.pi)
 
+    def quantile(p: FloatArray) -> Any:
+        half = 0.5 * math.pi
+        return data * (np.sin(half * p) / np.sin(half * (1 - p)))  # tan, to its digits near 1 too
+
     def density(sigma: FloatArray) -> Any:
         return (2 / math.pi) / (sigma / data + data / sigma)
 
@@ -156,7 +160,7 @@ def v_diffusion(
         f"v_diffusion({given})",
         low,
         high,
-        lambda p: data * np.tan(0.5 * math.pi * p),
+        quantile,
         share,
         density,
     )

@@ -135,7 +135,7 @@ def mode(scale: float = 1.29) -> Law:
         return np.where(inside, sigma / (1 + sigma) ** 2 / slope, 0)
 
     def quantile(u: FloatArray) -> Any:
-        return time(u) / np.maximum(1 - time(u), 0)
+        return time(u) / time(1 - u)  # which is 1 − t
 
     return law(f"mode(scale={s!r})", quantile, cdf, density)
 
