@@ -38,10 +38,20 @@ def lms(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> 
 
     """
     at_least("order", order, 1)
+    return integrated(x, denoise, levels, order)
+
+
+def integrated(
+    x: Any, denoise: Any, levels: Levels, order: int, *, extrapolates: bool = True
+) -> Any:
+    """Run :func:`lms`, or with D instead of history in a step to σ = 0."""
     slopes: list[Any] = []
     nodes: list[float] = []
     for sigma, sigma_next in levels.steps(upwards=True):
-        slopes = [(x - denoise(x, sigma)) / sigma, *slopes][:order]
+        D = denoise(x, sigma)
+        if sigma_next == 0 and not extrapolates:
+            return D
+        slopes = [(x - D) / sigma, *slopes][:order]
         nodes = [sigma, *nodes][:order]
         for c, d in zip(adams_bashforth(np.array(nodes), sigma, sigma_next), slopes, strict=True):
             x = x + float(c) * d

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydiffcore.levels import Levels
-from pydiffcore.samplers.lms import lms
+from pydiffcore.samplers.lms import integrated
 from pydiffcore.samplers.multistep import in_range, one_of
 
 __all__ = ["ipndm", "ipndm_v", "plms", "pndm"]
@@ -132,7 +132,7 @@ def pndm(
 def ipndm(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
     """Improved PNDM: :func:`plms` that starts with the lower orders, of one call each.
 
-    A step to σ = 0 combines ε as any other; :func:`ending` makes the last one of first order.
+    A step to σ = 0 gives D, as in the programs that have the method under this name.
     Zhang & Chen 2023 (arXiv 2204.13902), Appendix; the name is theirs.
 
     Args:
@@ -143,7 +143,7 @@ def ipndm(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -
     kept: list[Any] = []
     for sigma, sigma_next in levels.steps():
         D = denoise(x, sigma)
-        kept = [(x - D) / sigma, *kept][:order]
+        kept = [(x - D) / sigma, *kept][: order if sigma_next > 0 else 1]
         weights = ADAMS[len(kept) - 1]
         x = transfer(x, D, kept[0], (sigma, sigma_next), kept[1:], weights)
     return x
@@ -152,8 +152,8 @@ def ipndm(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -
 def ipndm_v(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
     """:func:`ipndm` with the coefficients of the levels' own, uneven steps in σ.
 
-    They make it Adams–Bashforth in σ: :func:`lms` under another name, and DEIS's ρAB, in a step
-    to σ = 0 too.  Codes whose third-order coefficients are not the integrals differ from it.
+    They make it Adams–Bashforth in σ, :func:`lms` but for a step to σ = 0, which gives D.  The code
+    of diff-sampler differs at order 3: docs/peers.md.
     Zhang & Chen 2023 (arXiv 2204.13902), section 3.3.
 
     Args:
@@ -161,4 +161,4 @@ def ipndm_v(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4)
 
     """
     in_range("order", order, 4)
-    return lms(x, denoise, levels, noise, order=order)
+    return integrated(x, denoise, levels, order, extrapolates=False)

@@ -273,6 +273,35 @@ def test_methods_that_are_the_same(one, other):
     assert same(one, other)
 
 
+@pytest.mark.parametrize("sampler", [s.ipndm, s.ipndm_v, s.deis])
+def test_a_step_to_zero_gives_the_last_prediction(sampler):
+    plan = pydiffcore.trace(sampler, levels.karras(9))
+    assert plan.B[-1][0] == 1
+    assert not plan.A[-1][0].any()
+
+
+def diff_sampler_weights(h, h1, h2):
+    """Weights of ε, ε₁ and ε₂ in diff-sampler's ipndm_v, in a step of h after ones of h1 and h2."""
+    third = (1 - h / (3 * (h + h1)) * (h * (h + h1)) / (h1 * (h1 + h2))) / 2
+    half = h / (2 * h1)
+    return np.array([1 + half + third, -half - (1 + h1 / h2) * third, third * h1 / h2])
+
+
+@pytest.mark.parametrize(("nodes", "error"), [([6, 5, 4, 3], 0.0), ([9, 5, 4, 3.5], 0.150888)])
+def test_a_bracket_that_diff_sampler_s_ipndm_v_lacks(nodes, error):
+    """(x − D)/σ = σ² is integrated exactly by three weights; by theirs on even levels alone."""
+    older, old, now, then = nodes
+    exactly = (then**3 - now**3) / 3
+    weights = diff_sampler_weights(then - now, now - old, old - older)
+    theirs = (then - now) * weights @ np.array([now, old, older]) ** 2
+    assert theirs / exactly - 1 == pytest.approx(error, abs=1e-6)
+    before, after = (
+        samplers.ipndm_v(0.0, lambda x, sigma: x - sigma**3, levels.explicit(at), None, order=3)
+        for at in (nodes[:3], nodes)
+    )
+    assert after - before == pytest.approx(exactly, rel=1e-13)
+
+
 REFUSED = [
     (s.dpmpp_2m, {"solver": "euler"}, "solver is 'euler', expected one of 'midpoint', 'heun'"),
     (s.dpmpp_2m_sde, {"eta": -0.5}, "eta is -0.5"),
