@@ -28,23 +28,19 @@ def adams_bashforth(nodes: NDArray[np.float64], a: float, b: float) -> NDArray[n
     return np.array([(b - a) / 2 * np.sum(weights * values) for values in basis])
 
 
-def lms(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
+def lms(
+    x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4, extrapolates: bool = True
+) -> Any:
     """x' = x + Σ_j c_j d_{i−j}, c_j the integral of d's interpolation in σ, d = (x − D)/σ.
 
     Liu et al. 2022 (arXiv 2202.09778) use the method at even steps; here on any levels.
 
     Args:
         order: number of slopes d that are kept, at least 1.
+        extrapolates: whether the slopes lead to σ = 0 too, as in k-diffusion; else D is taken.
 
     """
     at_least("order", order, 1)
-    return integrated(x, denoise, levels, order)
-
-
-def integrated(
-    x: Any, denoise: Any, levels: Levels, order: int, *, extrapolates: bool = True
-) -> Any:
-    """Run :func:`lms`, or with D instead of history in a step to σ = 0."""
     slopes: list[Any] = []
     nodes: list[float] = []
     for sigma, sigma_next in levels.steps(upwards=True):

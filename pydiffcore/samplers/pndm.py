@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydiffcore.levels import Levels
-from pydiffcore.samplers.lms import integrated
+from pydiffcore.samplers.lms import lms
 from pydiffcore.samplers.multistep import in_range, one_of
 
 __all__ = ["ipndm", "ipndm_v", "plms", "pndm"]
@@ -152,8 +152,8 @@ def ipndm(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -
 def ipndm_v(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
     """:func:`ipndm` with the coefficients of the levels' own, uneven steps in σ.
 
-    They make it Adams–Bashforth in σ, :func:`lms` but for a step to σ = 0, which gives D.  The code
-    of diff-sampler differs at order 3: docs/peers.md.
+    They make it Adams–Bashforth in σ: :func:`lms` that takes D in a step to σ = 0.  The code of
+    diff-sampler differs at order 3: docs/peers.md.
     Zhang & Chen 2023 (arXiv 2204.13902), section 3.3.
 
     Args:
@@ -161,4 +161,4 @@ def ipndm_v(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4)
 
     """
     in_range("order", order, 4)
-    return integrated(x, denoise, levels, order, extrapolates=False)
+    return lms(x, denoise, levels, noise, order=order, extrapolates=False)
