@@ -19,7 +19,7 @@ from torch import Tensor
 from pydiffcore.denoiser import Denoiser
 from pydiffcore.levels import Levels
 from pydiffcore.ops.noise import INITIAL, SAMPLER, checked_seeds, normal
-from pydiffcore.plan.trace import checked_options, draws_before
+from pydiffcore.plan.trace import draws_before, prepared
 from pydiffcore.prediction import denoised
 
 __all__ = ["direct"]
@@ -89,7 +89,7 @@ def direct(
 
     """
     model = denoiser if isinstance(denoiser, Denoiser) else Denoiser(denoiser, denoised())
-    seeds, options = checked_seeds(seeds), checked_options(sampler, options)
+    seeds, (sampler, options) = checked_seeds(seeds), prepared(sampler, options)
     at: dict[str, Any] = {"device": device, "dtype": dtype}
     if x is None:
         x = float(levels.sigma[0]) * normal(seeds, shape, purpose=INITIAL, stream=0, **at)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Levels at chosen indices of a table, by the names that users of other programs know.
 
-N is the number of entries of a tabulated process, t an index 0 .. N-1.
+N is the number of entries of a tabulated process, t an index 0 .. N-1.  Without final_zero a rule
+whose indices come to 0 has a step fewer than indices.
 """
 
 import math
-import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -112,8 +112,7 @@ def quadratic(n: int, process: Process, share: float = 0.8, final_zero: bool = T
         n: number of steps, at most N.
         process: a tabulated process.
         share: the part of the table that is used, in (0, 1); the noisiest part is left out.
-        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
-            indices there are n - 1 steps.
+        final_zero: end at 0, or at the lowest level of the table.
 
     Raises:
         ValueError: for n or share out of range or a process without a table.
@@ -142,8 +141,7 @@ def space_timesteps(n: int | Sequence[int], process: Process, final_zero: bool =
     Args:
         n: number of steps, or one count for each section, the cleanest first.
         process: a tabulated process.
-        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
-            indices there are n - 1 steps.
+        final_zero: end at 0, or at the lowest level of the table.
 
     Raises:
         ValueError: for a count that its section cannot hold, no steps, or a process without a
@@ -153,8 +151,10 @@ def space_timesteps(n: int | Sequence[int], process: Process, final_zero: bool =
 
     """
     table = table_of(process)
-    given = list(n) if isinstance(n, Sequence | np.ndarray) and not isinstance(n, str) else [n]
-    counts = [step_count(k) if len(given) == 1 else operator.index(k) for k in given]
+    counts = [n] if isinstance(n, str) or not isinstance(n, Iterable) else list(n)
+    for k in counts:
+        if isinstance(k, bool) or not isinstance(k, int | np.integer):
+            raise ValueError(f"n must be a whole number of steps, or one each section, got {n!r}")
     sections = np.array_split(np.arange(table.size), len(counts)) if counts else []
     t: list[float] = []
     for section, k in zip(sections, counts, strict=True):

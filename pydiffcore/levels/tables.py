@@ -3,7 +3,8 @@
 
 N is the number of entries, t an index 0 .. N-1.  The spacings trailing, leading and linspace are
 those of table 2 of Lin et al. 2024 (arXiv 2305.08891) with the rounding that the schedulers of the
-diffusers library use, so that a network sees the same labels there and here.
+diffusers library use, so that a network sees the same labels there and here.  Without final_zero a
+rule whose indices come to 0 has a step fewer than indices.
 """
 
 import numpy as np
@@ -127,8 +128,7 @@ def leading(
         steps_offset: added to every index.
         drop_last: make n + 1 indices, (n - i) floor(N / (n + 1)) + steps_offset, and leave out the
             lowest, as diffusers' DPMSolverMultistep does.
-        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
-            indices there are n - 1 steps.
+        final_zero: end at 0, or at the lowest level of the table.
 
     Raises:
         ValueError: for n out of range, a process without a table, or an index outside it.
@@ -164,8 +164,7 @@ def linspace(
         rounded: round to whole indices, as diffusers' DDIM, DDPM and DPMSolverMultistep do; with
             rounded=False levels between entries are interpolated linearly, as its Euler does (the
             time of such a level then differs from the index, as time() interpolates in log level).
-        final_zero: end at 0, or at the lowest level of the table; where that is one of the n
-            indices there are n - 1 steps.
+        final_zero: end at 0, or at the lowest level of the table.
 
     Raises:
         ValueError: for n out of range or a process without a table.

@@ -49,6 +49,8 @@ class InstanceNormPlus(nn.Module):
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the shape of x [B, C, H, W], of the indices of levels and classes [2, B]."""
         B, C, H, W = x.shape
+        if not B:
+            return x  # which the normalisation of no channels would refuse
         mean = x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
         table = torch.cat([*self.scales, self.shift], dim=1)
         given = functional.embedding(index[0], table)

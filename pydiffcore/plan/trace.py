@@ -20,7 +20,7 @@ from pydiffcore.plan.symbols import Symbol, Tape, TraceError
 from pydiffcore.prediction import Prediction, denoised
 from pydiffcore.process import Process
 
-__all__ = ["checked_options", "draws_before", "trace"]
+__all__ = ["draws_before", "prepared", "trace"]
 
 FAR = 300.0  # a weight of D, or noise over its level, from which a plan's limit is looked at
 
@@ -93,7 +93,7 @@ def trace(
     prediction = denoised() if prediction is None else prediction
     if not isinstance(prediction, Prediction):
         raise TypeError(f"prediction is {prediction!r}, expected a pydiffcore.prediction")
-    bounds, options = _checked_clip(clip), checked_options(sampler, options)
+    bounds, (sampler, options) = _checked_clip(clip), prepared(sampler, options)
     tape, result = _run(sampler, levels, bounds is not None, options)
     if first_stream is None:
         first_stream = draws_before(sampler, levels, options) if tape.intervals else 0
@@ -122,24 +122,46 @@ def trace(
     return plan if scaling is None else plan.scaled(scaling)
 
 
-def checked_options(sampler: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Return a sampler's options with every scalar of NumPy or torch as Python's own.
+def prepared(
+    sampler: Callable[..., Any], options: dict[str, Any]
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return a sampler and its options with every scalar of NumPy or torch as Python's own.
 
     A float32 scalar would make the coefficients that are computed with it float32.
 
     Raises:
         TypeError: the sampler has no option of a name.
     """
-    taken = list(inspect.signature(sampler).parameters.values())
-    known = [each.name for each in taken[4:]]
-    unknown = [name for name in options if name not in known]
-    if unknown and not any(each.kind is each.VAR_KEYWORD for each in taken):
-        expected = f"expected one of {', '.join(sorted(known))}" if known else "it has none"
-        raise TypeError(f"{_call_text(sampler, {})} has no option {unknown[0]!r}: {expected}")
-    return {
-        name: value.item() if getattr(value, "shape", None) == () else value
-        for name, value in options.items()
-    }
+    _check_names(sampler, options)
+    if isinstance(sampler, functools.partial):
+        sampler = functools.partial(sampler.func, *sampler.args, **_plain(sampler.keywords))
+    return sampler, _plain(options)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
+    scalar = getattr(value, "shape", None) == () and not getattr(value, "requires_grad", False)
+    return value.item() if scalar else value
+
+
+def _check_names(sampler: Callable[..., Any], options: dict[str, Any]) -> None:
+    """Name an option that a sampler lacks, where its signature says what it takes."""
+    try:
+        signature = inspect.signature(sampler, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return
+    taken = signature.parameters.values()
+    if any(each.kind is each.VAR_KEYWORD for each in taken):
+        return
+    named = [each.name for each in taken if each.kind is each.POSITIONAL_OR_KEYWORD][4:]
+    known = named + [each.name for each in taken if each.kind is each.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            expected = f"expected one of {', '.join(sorted(known))}" if known else "it has none"
+            raise TypeError(f"{_call_text(sampler, {})} has no option {name!r}: {expected}")
 
 
 def draws_before(sampler: Callable[..., Any], levels: Levels, options: dict[str, Any]) -> int:

@@ -118,7 +118,8 @@ def alpha_bar_betas(
 
     """
     beta_range(max_beta, max_beta)
-    abar = np.array([float(alpha_bar(i / n)) for i in range(count(n) + 1)])
+    times = np.arange(count(n) + 1) / n
+    abar = np.array([float(alpha_bar(t)) for t in times])  # scalars of NumPy, which divide by 0
     betas = 1.0 - abar[1:] / abar[:-1]
     if not np.all(betas > 0.0):
         at = int(np.argmin(betas > 0.0))

@@ -153,7 +153,7 @@ def ipndm_v(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4)
     """:func:`ipndm` with the coefficients of the levels' own, uneven steps in σ.
 
     They make it Adams–Bashforth in σ: :func:`lms` that takes D in a step to σ = 0.  The code of
-    diff-sampler differs at order 3: docs/peers.md.
+    diff-sampler differs from order 3 on: docs/peers.md.
     Zhang & Chen 2023 (arXiv 2204.13902), section 3.3.
 
     Args:

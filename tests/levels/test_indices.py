@@ -87,11 +87,13 @@ def test_the_two_betas_are_two_schedules():
 
 
 def test_rules_that_visit_the_lowest_entry_end_there_without_zero():
-    """n levels, n − 1 steps between them; rules that stop above it go down to it in a step."""
+    """A step fewer than indices; rules that stop above it go down to it in a step."""
     for rule in (levels.leading, levels.linspace, levels.quadratic, levels.space_timesteps):
         assert len(rule(10, LINEAR, final_zero=False)) == 9
     for rule in (levels.trailing, levels.simple, levels.ddim_uniform, levels.beta_timesteps):
         assert len(rule(10, LINEAR, final_zero=False)) == 10
+    assert len(levels.simple(1000, LINEAR, final_zero=False)) == 999
+    assert len(levels.leading(10, LINEAR, steps_offset=1, final_zero=False)) == 10
 
 
 def test_given_times():
@@ -113,8 +115,11 @@ def test_given_times():
         (lambda: levels.quadratic(3, LINEAR, share=1.0), "share must lie strictly"),
         (lambda: levels.space_timesteps([], LINEAR), "n must ask for at least one step"),
         (lambda: levels.space_timesteps([0, 0], LINEAR), "n must ask for at least one step"),
-        (lambda: levels.space_timesteps("3", LINEAR), "whole number of steps, got '3'"),
-        (lambda: levels.space_timesteps(5.0, LINEAR), "whole number of steps, got 5.0"),
+        (lambda: levels.space_timesteps("3", LINEAR), "n must be a whole number .* got '3'"),
+        (lambda: levels.space_timesteps(5.0, LINEAR), "n must be a whole number .* got 5.0"),
+        (lambda: levels.space_timesteps([5.0, 5], LINEAR), r"whole number .* got \[5.0, 5\]"),
+        (lambda: levels.space_timesteps([True, 3], LINEAR), r"whole number .* got \[True, 3\]"),
+        (lambda: levels.space_timesteps(0, LINEAR), "n must ask for at least one step, got 0"),
         (lambda: levels.leading(1, LINEAR, final_zero=False), "lowest level alone: .* at least 2"),
         (lambda: levels.space_timesteps([6, 1], SHORT), "0 to 5 steps, got 6"),
         (lambda: levels.beta_timesteps(3, LINEAR, alpha=-1.0), "alpha must lie in"),

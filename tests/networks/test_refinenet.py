@@ -26,6 +26,12 @@ def test_norm_is_of_the_formula():
             torch.testing.assert_close(y[b, k], expected, rtol=1e-3, atol=1e-4)
 
 
+def test_a_batch_of_none():
+    network = alive("refinenet")
+    x, c_noise = inputs(network)
+    assert network(x[:0], c_noise[:0]).shape == x[:0].shape
+
+
 def test_the_second_version_does_not_read_the_number():
     network = alive("refinenet, v2")
     x, c_noise = inputs(network)

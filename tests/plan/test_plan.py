@@ -165,6 +165,23 @@ def test_a_scalar_of_another_library_loses_no_digits(scalar):
         direct, samplers.dpmpp_2m_sde, lambda x, sigma: x / 2, listed, shape=(2,), seeds=[1]
     )
     assert torch.equal(run(eta=scalar(0.3)), run(eta=exact))
+    held = functools.partial(samplers.dpmpp_2m_sde, eta=scalar(0.3))
+    assert trace(held, listed).hash == plan.hash
+    between = trace(samplers.sa_solver, listed, tau=(scalar(0.3), scalar(40.0), scalar(0.3)))
+    expected = trace(samplers.sa_solver, listed, tau=(exact, 40.0, exact))
+    assert between.hash == expected.hash
+
+
+def test_a_gradient_goes_through_an_option_of_the_direct_run():
+    weight = torch.tensor(0.7, requires_grad=True)
+
+    def own(x, denoise, levels, noise, *, weight):
+        return weight * denoise(x, levels.sigma[0])
+
+    direct(
+        own, lambda x, sigma: x, levels.karras(1), shape=(2,), seeds=[1], weight=weight
+    ).sum().backward()
+    assert weight.grad
 
 
 def test_an_option_that_a_sampler_does_not_have_is_named():
@@ -181,6 +198,16 @@ def test_an_option_that_a_sampler_does_not_have_is_named():
         return x
 
     assert trace(own, levels.karras(2), weight=0.5).nfe == 4
+
+    def passes_on(*args, eta=1.0):
+        return samplers.dpmpp_2m_sde(*args, eta=eta)
+
+    @functools.wraps(samplers.euler)
+    def wrapper(*args, verbose=False, **options):
+        return samplers.euler(*args, **options)
+
+    assert trace(passes_on, levels.karras(5), eta=0.5).draws
+    assert trace(wrapper, levels.karras(5), verbose=True).nfe == 5
 
 
 def test_a_partial_is_named_like_its_function():

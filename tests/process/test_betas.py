@@ -91,6 +91,10 @@ def test_alpha_bar_of_any_curve():
     for cos in (np.cos, math.cos):  # of math as users of diffusers' betas_for_alpha_bar write it
         made = process.alpha_bar_betas(lambda t, c=cos: c(np.pi / 2 * (t + 0.008) / 1.008) ** 2, 50)
         np.testing.assert_allclose(made, process.cosine_betas(50), rtol=1e-12)
+    with np.errstate(divide="ignore"):  # flow's, whose signal over noise has a pole at t = 1
+        made = process.alpha_bar_betas(lambda t: 1 / (1 + (t / (1 - t)) ** 2), 10)
+    assert made[0] == pytest.approx(1 - 0.81 / 0.82)
+    assert made[-1] == 0.999
 
 
 def test_zero_terminal_signal_is_that_of_diffusers():

@@ -124,7 +124,7 @@ def mode(scale: float = 1.29) -> Law:
         raise ValueError(f"scale is {s!r}, expected a number from -1 to {2 / (math.pi - 2):.6f}")
 
     def time(u: FloatArray) -> Any:
-        return u - s * (np.sin(0.5 * math.pi * u) ** 2 - u)
+        return (1 + s) * u - s * np.sin(0.5 * math.pi * u) ** 2
 
     def cdf(sigma: FloatArray) -> FloatArray:
         return invert(time, 1 / (1 + 1 / sigma))
