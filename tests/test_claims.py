@@ -2,10 +2,12 @@
 """The command that writes docs/claims.md."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from cases import CASES
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -34,6 +36,12 @@ def rerun(tmp_path, monkeypatch):
 
 def test_the_page_is_what_the_command_writes():
     assert command.document(command.parts_of(PAGE)) == PAGE
+
+
+def test_trajectory_errors_are_of_every_deterministic_sampler():
+    page = (Path(__file__).parents[1] / "docs" / "trajectory_error.md").read_text()
+    names = {case.sampler.__name__ for case in CASES if case.order is not None}
+    assert set(re.findall(r"^\| (\w+)\(", page, re.MULTILINE)) == names
 
 
 @pytest.mark.parametrize("held", [False, True])

@@ -129,36 +129,42 @@ def pndm(
     return x
 
 
-def ipndm(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
+def ipndm(
+    x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4, extrapolates: bool = False
+) -> Any:
     """Improved PNDM: :func:`plms` that starts with the lower orders, of one call each.
 
-    A step to σ = 0 gives D, as in the programs that have the method under this name.
     Zhang & Chen 2023 (arXiv 2204.13902), Appendix; the name is theirs.
 
     Args:
         order: number of values of ε that are combined, from 1 (DDIM) to 4.
+        extrapolates: whether they lead to σ = 0 too, as in diffusers; else D is taken, as in
+            ComfyUI.
 
     """
     in_range("order", order, 4)
     kept: list[Any] = []
     for sigma, sigma_next in levels.steps():
         D = denoise(x, sigma)
-        kept = [(x - D) / sigma, *kept][: order if sigma_next > 0 else 1]
+        kept = [(x - D) / sigma, *kept][: order if extrapolates or sigma_next > 0 else 1]
         weights = ADAMS[len(kept) - 1]
         x = transfer(x, D, kept[0], (sigma, sigma_next), kept[1:], weights)
     return x
 
 
-def ipndm_v(x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4) -> Any:
+def ipndm_v(
+    x: Any, denoise: Any, levels: Levels, noise: Any, *, order: int = 4, extrapolates: bool = False
+) -> Any:
     """:func:`ipndm` with the coefficients of the levels' own, uneven steps in σ.
 
-    They make it Adams–Bashforth in σ: :func:`lms` that takes D in a step to σ = 0.  The code of
+    They make it Adams–Bashforth in σ: :func:`lms` but for a step to σ = 0.  The code of
     diff-sampler differs from order 3 on: docs/peers.md.
     Zhang & Chen 2023 (arXiv 2204.13902), section 3.3.
 
     Args:
         order: number of values of ε that are used, from 1 to 4.
+        extrapolates: as for :func:`ipndm`.
 
     """
     in_range("order", order, 4)
-    return lms(x, denoise, levels, noise, order=order, extrapolates=False)
+    return lms(x, denoise, levels, noise, order=order, extrapolates=extrapolates)

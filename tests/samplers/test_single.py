@@ -288,7 +288,7 @@ REFUSED = [
     (s.dpm_solver_single, {"order": 4}, ValueError, "order is 4"),
     (s.res_2s, {"c2": 2.0}, ValueError, "c2 is 2.0, expected a number in"),
     (s.dpm_solver_single, {"solver": "rk"}, ValueError, "solver is 'rk'"),
-    (s.dpm_fast, {"nfe": 1}, ValueError, "nfe is 1, which karras"),
+    (s.dpm_fast, {"nfe": 1}, ValueError, "nfe is 1, expected at least 2 on karras"),
     (s.dpm_fast, {"nfe": 0}, ValueError, "nfe is 0, expected a whole number"),
 ]
 

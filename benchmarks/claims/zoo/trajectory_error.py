@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.claims.claim import Figure, main
-from benchmarks.claims.core.cases import CASES
+from benchmarks.orders import cases
 from pydiffcore import exact, levels, process, samplers
 from pydiffcore.train import digits
 
@@ -42,7 +42,7 @@ TOP, LOW, HIGH = 1e4, 0.002, 80.0
 LEAST = 8e-3  # lower edge of the plot
 TABLE = process.discrete(process.linear_betas())
 VP = process.vp()
-DETERMINISTIC = [case for case in CASES if case.order is not None]
+DETERMINISTIC = [case for case in cases.CASES if case.order is not None]
 FIRST = {
     next(i for i, other in enumerate(DETERMINISTIC) if other.sampler is case.sampler)
     for case in DETERMINISTIC
